@@ -1,0 +1,202 @@
+// Package definition reads ashlar.toml: the text from which a server is built.
+//
+// Parse is strict: it reports every unknown key, wrong type and bad value of a
+// file at once, each with its position and a hint. The types below are the
+// source of the JSON Schema and of the reference manual: the doc tag of each
+// field is its entry, enum, default and example are what they say.
+package definition
+
+// Definition is a whole ashlar.toml with defaults filled in.
+type Definition struct {
+	Name       string             `toml:"name" doc:"Name of the machine image: letters, digits, dots and dashes." example:"web"`
+	Arch       []string           `toml:"arch" doc:"Debian architectures to lock and build." enum:"amd64" default:"amd64"`
+	Base       Base               `toml:"base" doc:"Where packages come from."`
+	Packages   []string           `toml:"packages" doc:"Packages to install, as names or name=version." example:"nginx-light"`
+	Pins       []Pin              `toml:"pins" doc:"Single packages taken from elsewhere or at another version than the suites give."`
+	Recommends bool               `toml:"recommends" doc:"Also install what packages recommend." default:"false"`
+	Kernel     Kernel             `toml:"kernel" doc:"Kernel package and command line."`
+	Init       string             `toml:"init" doc:"PID 1: ashlar, systemd, or the absolute path of a program in the image." default:"ashlar"`
+	Root       Root               `toml:"root" doc:"How the running system sees the image."`
+	Hostname   string             `toml:"hostname" doc:"Host name; default: the name."`
+	Timezone   string             `toml:"timezone" doc:"Time zone, as in /usr/share/zoneinfo." default:"Etc/UTC"`
+	Locale     string             `toml:"locale" doc:"LANG of services and logins." default:"C.UTF-8"`
+	Files      Files              `toml:"files" doc:"Overlay tree copied into the root."`
+	Users      map[string]User    `toml:"users" doc:"Accounts, by name."`
+	Groups     map[string]Group   `toml:"groups" doc:"Groups, by name."`
+	Services   map[string]Service `toml:"services" doc:"What runs, by name."`
+	State      []State            `toml:"state" doc:"Paths that persist; all else is volatile."`
+	Network    Network            `toml:"network" doc:"Addresses; default: DHCP and router advertisements on every Ethernet interface."`
+	Sysctl     map[string]string  `toml:"sysctl" doc:"Kernel parameters set at boot, by name with dots."`
+	Prune      Prune              `toml:"prune" doc:"What is left out of the image. Everything listed is on unless set to false."`
+	Image      Image              `toml:"image" doc:"Compression of the root image."`
+	Disk       Disk               `toml:"disk" doc:"The disk image."`
+	Targets    []string           `toml:"targets" doc:"Artefacts to write." enum:"disk" default:"disk"`
+	Tests      []Test             `toml:"tests" doc:"Checks that ashlar test makes against the booted machine."`
+}
+
+// Base is the distribution that packages come from.
+type Base struct {
+	Distro     string    `toml:"distro" doc:"Distribution." enum:"debian,ubuntu" default:"debian"`
+	Suite      string    `toml:"suite" doc:"Release name." example:"trixie"`
+	Components []string  `toml:"components" doc:"Archive components." default:"main"`
+	Snapshot   string    `toml:"snapshot" doc:"Date of a dated archive, as 20260131T000000Z; the mirrors are then the distribution's snapshot service."`
+	Mirrors    []string  `toml:"mirrors" doc:"URLs of the archive, tried in order. The environment variable ASHLAR_MIRROR_DEBIAN (or _UBUNTU) goes before them."`
+	Security   bool      `toml:"security" doc:"Add the security suite." default:"true"`
+	Updates    bool      `toml:"updates" doc:"Add the -updates suite." default:"true"`
+	Keyring    string    `toml:"keyring" doc:"OpenPGP public keys that may sign the archive, a file below the definition's directory; default: the distribution's, which ashlar carries."`
+	Extra      []Archive `toml:"extra" doc:"Further archives or suites."`
+}
+
+// Archive is a further source of packages.
+type Archive struct {
+	Name       string   `toml:"name" doc:"Name for messages and pins." example:"backports"`
+	Mirrors    []string `toml:"mirrors" doc:"URLs; default: the base's."`
+	Suite      string   `toml:"suite" doc:"Suite." example:"trixie-backports"`
+	Components []string `toml:"components" doc:"Components; default: the base's."`
+	Keyring    string   `toml:"keyring" doc:"OpenPGP public keys; default: the base's."`
+	Priority   int      `toml:"priority" doc:"Pin priority, as in apt_preferences(5)." default:"500"`
+}
+
+// Pin takes packages from elsewhere.
+type Pin struct {
+	Package  string `toml:"package" doc:"Package name or shell pattern." example:"nginx*"`
+	Version  string `toml:"version" doc:"Version or shell pattern." example:"1.26.*"`
+	Archive  string `toml:"archive" doc:"Name of an archive in base.extra, or a suite."`
+	Priority int    `toml:"priority" doc:"Pin priority, as in apt_preferences(5)." default:"1001"`
+}
+
+// Kernel chooses the kernel.
+type Kernel struct {
+	Package string   `toml:"package" doc:"Kernel package; none leaves the kernel out." default:"linux-image-cloud-amd64"`
+	Cmdline string   `toml:"cmdline" doc:"Added to the kernel command line." example:"quiet"`
+	Modules []string `toml:"modules" doc:"Modules put into the initramfs beside the usual disk and file system drivers."`
+}
+
+// Root says how the running system sees the image.
+type Root struct {
+	Mode string `toml:"mode" doc:"overlay: a volatile overlay over the image." enum:"overlay" default:"overlay"`
+}
+
+// Files is the overlay tree.
+type Files struct {
+	Dir   string     `toml:"dir" doc:"Directory copied over the root, below the definition's directory; left out if it does not exist." default:"files"`
+	Rules []FileRule `toml:"rules" doc:"Owner and mode of overlay paths; the last match counts. Without one: root, 0644 or 0755 by the execute bit."`
+}
+
+// FileRule sets owner and mode.
+type FileRule struct {
+	Path  string `toml:"path" doc:"Path or shell pattern in the image; ** matches any depth." example:"/srv/www/**"`
+	Owner string `toml:"owner" doc:"User name or number." default:"root"`
+	Group string `toml:"group" doc:"Group name or number; default: the owner's name if such a group exists, else root."`
+	Mode  string `toml:"mode" doc:"Octal mode of files and, with search bits added, of directories." example:"0640"`
+}
+
+// User is an account.
+type User struct {
+	UID      *int     `toml:"uid" doc:"Number; default: the next free one from 1000, or below 1000 for system accounts."`
+	Group    string   `toml:"group" doc:"Primary group; default: one of the user's name."`
+	Groups   []string `toml:"groups" doc:"Further groups."`
+	Home     string   `toml:"home" doc:"Home directory; default: /home/NAME, or /nonexistent for system accounts."`
+	Shell    string   `toml:"shell" doc:"Login shell; default: /bin/bash, or /usr/sbin/nologin for system accounts."`
+	Comment  string   `toml:"comment" doc:"Full name."`
+	System   bool     `toml:"system" doc:"An account for a service." default:"false"`
+	Keys     []string `toml:"keys" doc:"SSH public keys that may log in." example:"ssh-ed25519 AAAA… me@home"`
+	Password string   `toml:"password" doc:"Password hash as in shadow(5); default: none, and no login by password."`
+}
+
+// Group is a group.
+type Group struct {
+	GID    *int `toml:"gid" doc:"Number; default: the next free one."`
+	System bool `toml:"system" doc:"A group for a service." default:"false"`
+}
+
+// Service is a supervised program.
+type Service struct {
+	Exec         []string          `toml:"exec" doc:"Program and arguments; it must stay in the foreground unless the type is oneshot." example:"/usr/sbin/nginx"`
+	Type         string            `toml:"type" doc:"simple: ready when started; oneshot: ready when it has exited with 0; notify: ready when it says so on $NOTIFY_SOCKET." enum:"simple,oneshot,notify" default:"simple"`
+	ExecPre      [][]string        `toml:"exec_pre" doc:"Commands run in order before exec; each must succeed."`
+	ExecReload   []string          `toml:"exec_reload" doc:"Command that makes the service read its configuration again."`
+	User         string            `toml:"user" doc:"User to run as." default:"root"`
+	Group        string            `toml:"group" doc:"Group to run as; default: the user's."`
+	WorkDir      string            `toml:"work_dir" doc:"Working directory." default:"/"`
+	Environment  map[string]string `toml:"environment" doc:"Environment variables."`
+	After        []string          `toml:"after" doc:"Services, or network, that must be ready first."`
+	Requires     []string          `toml:"requires" doc:"Services without which this one is not started; implies after."`
+	Directories  []Directory       `toml:"directories" doc:"Volatile directories made before the start."`
+	Restart      string            `toml:"restart" doc:"When to start it again after it ended." enum:"always,on-failure,never" default:"always"`
+	StartTimeout string            `toml:"start_timeout" doc:"Time to become ready." default:"90s"`
+	StopTimeout  string            `toml:"stop_timeout" doc:"Time to end before it is killed." default:"10s"`
+	StopSignal   string            `toml:"stop_signal" doc:"Signal that asks it to end." default:"SIGTERM"`
+	LogSize      string            `toml:"log_size" doc:"Bound of the log kept on the machine." default:"2M"`
+	Unit         string            `toml:"unit" doc:"With init = \"systemd\": enable this unit of a package instead of declaring exec." example:"nginx.service"`
+}
+
+// Directory is a volatile directory of a service.
+type Directory struct {
+	Path  string `toml:"path" doc:"Absolute path." example:"/run/sshd"`
+	Owner string `toml:"owner" doc:"User name or number; default: the service's user."`
+	Group string `toml:"group" doc:"Group name or number; default: the service's group."`
+	Mode  string `toml:"mode" doc:"Octal mode." default:"0755"`
+}
+
+// State is a path that persists.
+type State struct {
+	Path  string `toml:"path" doc:"Absolute path." example:"/var/log/nginx"`
+	Kind  string `toml:"kind" doc:"What it is." enum:"dir,file" default:"dir"`
+	Owner string `toml:"owner" doc:"User name or number, for a path that the image does not have." default:"root"`
+	Group string `toml:"group" doc:"Group name or number." default:"root"`
+	Mode  string `toml:"mode" doc:"Octal mode." default:"0755"`
+}
+
+// Network is the machine's configuration.
+type Network struct {
+	DNS        []string    `toml:"dns" doc:"Name servers, before those learnt."`
+	Search     []string    `toml:"search" doc:"Search domains."`
+	Interfaces []Interface `toml:"interfaces" doc:"Interfaces; none: all Ethernet interfaces by DHCP and router advertisements."`
+}
+
+// Interface configures what matches.
+type Interface struct {
+	Name      string   `toml:"name" doc:"Name or shell pattern." example:"en*"`
+	MAC       string   `toml:"mac" doc:"MAC address."`
+	DHCP4     bool     `toml:"dhcp4" doc:"IPv4 by DHCP." default:"false"`
+	DHCP6     bool     `toml:"dhcp6" doc:"IPv6 by stateful DHCP." default:"false"`
+	RA        bool     `toml:"ra" doc:"IPv6 by router advertisements." default:"true"`
+	Addresses []string `toml:"addresses" doc:"Static addresses with prefix length." example:"192.0.2.7/24"`
+	Gateways  []string `toml:"gateways" doc:"Default gateways, at most one a family."`
+	MTU       int      `toml:"mtu" doc:"Largest packet in bytes; 0: the driver's."`
+}
+
+// Prune says what is left out. Each is true by default.
+type Prune struct {
+	Docs           bool     `toml:"docs" doc:"/usr/share/doc, but for copyright files if keep_copyright is set." default:"true"`
+	Copyright      bool     `toml:"copyright" doc:"Copyright files in /usr/share/doc." default:"true"`
+	Man            bool     `toml:"man" doc:"Manual and info pages." default:"true"`
+	Locales        bool     `toml:"locales" doc:"Translations and locale data but for the declared locale, and iconv modules other than the common ones." default:"true"`
+	PackageManager bool     `toml:"package_manager" doc:"dpkg, apt, debconf and their data; perl when nothing declared needs it." default:"true"`
+	Paths          []string `toml:"paths" doc:"Further paths or shell patterns to leave out." example:"/usr/share/icons/**"`
+	Keep           []string `toml:"keep" doc:"Paths or patterns kept whatever the other rules say."`
+}
+
+// Image is the root image's format.
+type Image struct {
+	Compressor string `toml:"compressor" doc:"squashfs compressor." enum:"zstd,gzip,none" default:"zstd"`
+	Level      int    `toml:"level" doc:"Compressor level; 0: the compressor's best choice for images." default:"0"`
+	BlockSize  string `toml:"block_size" doc:"squashfs block size, a power of two from 4K to 1M." default:"256K"`
+}
+
+// Disk is the disk image.
+type Disk struct {
+	System string `toml:"system" doc:"Size of the system partition; default: room for three generations."`
+	State  string `toml:"state" doc:"Size of the state partition in the image file; it grows at first boot." default:"64M"`
+	Grow   bool   `toml:"grow" doc:"Let the state partition grow to the disk at boot." default:"true"`
+}
+
+// Test is a check against the booted machine; one of http, tcp or service.
+type Test struct {
+	HTTP    string `toml:"http" doc:"URL on the machine that must answer with 200." example:"http://:80/"`
+	Expect  string `toml:"expect" doc:"Text that the answer must contain."`
+	TCP     string `toml:"tcp" doc:"Port that must accept a connection." example:":22"`
+	Service string `toml:"service" doc:"Service that must be running."`
+	Within  string `toml:"within" doc:"Time allowed after boot." default:"120s"`
+}
