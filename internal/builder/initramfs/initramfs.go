@@ -1,0 +1,144 @@
+package initramfs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"ashlar/internal/contract/layout"
+	"ashlar/internal/contract/machine"
+	"ashlar/internal/foundation/tree"
+	"ashlar/internal/format/cpio"
+)
+
+// moduleClass is a reason to carry modules.
+type moduleClass struct {
+	reason  string
+	modules []string
+}
+
+// moduleClasses are the modules of every initramfs, as far as the kernel has
+// them. Drivers come before file systems: disks may take time to appear.
+var moduleClasses = []moduleClass{
+	{"virtual machines: virtio", []string{"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "virtio_net", "virtio_console", "virtio_rng"}},
+	{"virtual machines: Hyper-V, Xen, VMware, EC2", []string{"hv_vmbus", "hv_storvsc", "hv_netvsc", "xen_blkfront", "xen_netfront", "vmw_pvscsi", "vmxnet3", "mptspi", "ena", "gve"}},
+	{"disk controllers", []string{"nvme", "ahci", "ata_piix", "megaraid_sas", "mpt3sas", "sdhci_pci", "sdhci_acpi", "mmc_block", "sd_mod"}},
+	{"USB disks and keyboards", []string{"xhci_pci", "ehci_pci", "usb_storage", "uas", "usbhid", "hid_generic"}},
+	{"network cards", []string{"e1000", "e1000e", "igb", "igc", "ixgbe", "r8169", "tg3", "bnx2"}},
+	{"file systems", []string{"ext4", "squashfs", "overlay", "loop"}},
+	{"what ashlar-init uses", []string{"af_packet", "button", "evdev"}},
+}
+
+// needed are the modules without which the root cannot be reached.
+var needed = []string{"ext4", "squashfs", "overlay", "loop"}
+
+// Input is all that an initramfs depends on.
+type Input struct {
+	Kernel  *Kernel
+	Modules []string // beyond the usual ones; each must exist
+	Device  tree.Entry
+	Boot    machine.Boot
+	Epoch   int64
+}
+
+// Build gives the compressed archive.
+func Build(in Input) ([]byte, error) {
+	t := &tree.Tree{}
+	for _, dir := range []string{".", "dev", "proc", "sys", "run", "newroot"} {
+		if err := t.Put(tree.NewDir(dir, 0o755)); err != nil {
+			return nil, err
+		}
+	}
+	boot, err := json.Marshal(in.Boot)
+	if err != nil {
+		return nil, err
+	}
+	device := in.Device
+	device.Path, device.Mode = layout.InitramfsInit, 0o755
+	order, err := addModules(t, in)
+	if err != nil {
+		return nil, fmt.Errorf("build initramfs: %w", err)
+	}
+	entries := []tree.Entry{
+		device,
+		tree.NewFile(layout.InitramfsBoot, 0o644, append(boot, '\n')),
+		tree.NewFile(layout.InitramfsOrder, 0o644, []byte(strings.Join(order, "\n")+"\n")),
+	}
+	for _, e := range entries {
+		if err := errors.Join(t.AddParents(e.Path, 0o755, in.Epoch), t.Put(e)); err != nil {
+			return nil, fmt.Errorf("build initramfs: %w", err)
+		}
+	}
+	err = t.Walk(func(e *tree.Entry) error {
+		e.MTime = in.Epoch
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var archive bytes.Buffer
+	if err := cpio.Write(&archive, t, cpio.Options{}); err != nil {
+		return nil, fmt.Errorf("build initramfs: %w", err)
+	}
+	return compress(archive.Bytes())
+}
+
+// addModules puts the modules into the tree and gives their loading order:
+// paths, what a module depends on first.
+func addModules(t *tree.Tree, in Input) ([]string, error) {
+	for _, name := range append(append([]string{}, needed...), in.Modules...) {
+		if !in.Kernel.Known(name) {
+			return nil, fmt.Errorf("kernel %s has no module %s", in.Kernel.Release, name)
+		}
+	}
+	var order []string
+	seen := map[string]bool{}
+	var add func(name string) error
+	add = func(name string) error {
+		name = normalise(name)
+		if seen[name] {
+			return nil
+		}
+		seen[name] = true
+		m, err := in.Kernel.Module(name)
+		if err != nil || m == nil {
+			return err
+		}
+		for _, dep := range append(append([]string{}, m.Soft...), m.Depends...) {
+			if err := add(dep); err != nil {
+				return err
+			}
+		}
+		e := tree.NewFile(strings.TrimPrefix(m.Path, "usr/"), 0o644, m.Data)
+		order = append(order, e.Path)
+		return errors.Join(t.AddParents(e.Path, 0o755, in.Epoch), t.Put(e))
+	}
+	for _, class := range moduleClasses {
+		for _, name := range class.modules {
+			if err := add(name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, name := range in.Modules {
+		if err := add(name); err != nil {
+			return nil, err
+		}
+	}
+	return order, nil
+}
+
+// compress makes one zstd frame. The window is the largest that the kernel's
+// initramfs decoder is sure to take (8 MiB).
+func compress(data []byte) ([]byte, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(8<<20), zstd.WithEncoderCRC(true))
+	if err != nil {
+		return nil, err
+	}
+	return enc.EncodeAll(data, nil), enc.Close()
+}

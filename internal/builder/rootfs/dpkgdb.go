@@ -1,0 +1,187 @@
+package rootfs
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"ashlar/internal/foundation/tree"
+)
+
+// adminDir is dpkg's database.
+const adminDir = "var/lib/dpkg"
+
+// keptInInfo reports the control members that dpkg keeps in its info directory,
+// under the same name; the control file itself goes to status.
+func keptInInfo(member string) bool { return member != "control" }
+
+// The states of a package that maintainer scripts may see.
+const (
+	stateUnpacked  = "unpacked"
+	stateInstalled = "installed"
+)
+
+// database writes dpkg's database for packages as they move from one state to
+// the next: dpkg-query, dpkg-divert, dpkg-trigger and update-alternatives read
+// it while maintainer scripts run.
+type database struct {
+	packages []*pkg // sorted by name, as in dpkg's own file
+	stanza   map[*pkg]stanza
+	state    map[*pkg]string
+}
+
+// stanza is a status paragraph with a gap for the state.
+type stanza struct{ before, after string }
+
+// statusOrder is the order of fields in dpkg's status file (dpkg's
+// lib/dpkg/parse.c, fieldinfos); others follow as the package has them.
+var statusOrder = []string{
+	"Package", "Essential", "Protected", "Status", "Priority", "Section", "Installed-Size", "Origin", "Maintainer", "Bugs",
+	"Architecture", "Multi-Arch", "Source", "Version", "Replaces", "Provides", "Depends", "Pre-Depends", "Recommends", "Suggests",
+	"Breaks", "Conflicts", "Enhances", "Conffiles", "Description",
+}
+
+func newDatabase(packages []*pkg, conffiles map[*pkg]string) *database {
+	db := &database{packages: packages, stanza: map[*pkg]stanza{}, state: map[*pkg]string{}}
+	for _, p := range packages {
+		db.stanza[p] = newStanza(p, conffiles[p])
+		db.state[p] = stateUnpacked
+	}
+	return db
+}
+
+func newStanza(p *pkg, conffiles string) stanza {
+	var parts [2]strings.Builder
+	part := 0
+	ordered := map[string]bool{}
+	put := func(name, value string) { fmt.Fprintf(&parts[part], "%s: %s\n", name, value) }
+	for _, name := range statusOrder {
+		ordered[strings.ToLower(name)] = true
+		switch name {
+		case "Status":
+			part = 1
+		case "Conffiles":
+			if conffiles != "" {
+				parts[part].WriteString("Conffiles:\n" + conffiles)
+			}
+		default:
+			if value := p.unpacked.Control.Get(name); value != "" {
+				put(name, value)
+			}
+		}
+	}
+	for _, f := range p.unpacked.Control.Fields {
+		if !ordered[strings.ToLower(f.Name)] {
+			put(f.Name, f.Value)
+		}
+	}
+	return stanza{parts[0].String(), parts[1].String()}
+}
+
+// status gives the status file.
+func (db *database) status() []byte {
+	var b bytes.Buffer
+	for _, p := range db.packages {
+		s := db.stanza[p]
+		fmt.Fprintf(&b, "%sStatus: install ok %s\n%s\n", s.before, db.state[p], s.after)
+	}
+	return b.Bytes()
+}
+
+// conffileList gives the value of the Conffiles field: a line " PATH MD5" a file.
+func conffileList(p *pkg, t *tree.Tree) (string, error) {
+	var b strings.Builder
+	for _, line := range strings.Split(string(p.member("conffiles")), "\n") {
+		name := strings.TrimSpace(line)
+		if name == "" || !strings.HasPrefix(name, "/") {
+			continue // flags such as remove-on-upgrade stand before the path: no file of this version
+		}
+		e := t.Lookup(strings.TrimPrefix(name, "/"))
+		if e == nil || e.Kind != tree.File {
+			continue
+		}
+		sum, err := md5Of(e)
+		if err != nil {
+			return "", fmt.Errorf("read conffile %s of %s: %w", name, p.name, err)
+		}
+		fmt.Fprintf(&b, " %s %s\n", name, sum)
+	}
+	return b.String(), nil
+}
+
+// md5Of is the sum that dpkg keeps of a conffile; it protects nothing.
+func md5Of(e *tree.Entry) (string, error) {
+	r, err := e.Open()
+	if err != nil {
+		return "", err
+	}
+	h := md5.New()
+	_, err = io.Copy(h, r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// install puts the database into the tree, every package unpacked.
+func (db *database) install(t *tree.Tree, arch string, mtime int64) error {
+	files := map[string][]byte{
+		"status":      db.status(),
+		"arch":        []byte(arch + "\n"),
+		"arch-native": []byte(arch + "\n"),
+		"available":   nil,
+		"diversions":  nil,
+		"info/format": []byte("1\n"),
+	}
+	for _, dir := range []string{"info", "updates", "triggers", "alternatives", "parts"} {
+		d := tree.NewDir(adminDir+"/"+dir, 0o755)
+		d.MTime = mtime
+		if err := errors.Join(t.AddParents(d.Path, 0o755, mtime), t.Put(d)); err != nil {
+			return err
+		}
+	}
+	var interests interestList
+	for _, p := range db.packages {
+		stem := "info/" + p.dbName() + "."
+		files[stem+"list"] = []byte(strings.Join(p.paths, "\n") + "\n")
+		for member, data := range p.unpacked.Members {
+			if keptInInfo(member) {
+				files[stem+member] = data
+			}
+		}
+		interests = append(interests, parseTriggers(p)...)
+	}
+	files["triggers/File"] = interests.fileIndex()
+	for name, data := range interests.namedIndex() {
+		files["triggers/"+name] = data
+	}
+	files["triggers/Unincorp"] = nil
+	files["triggers/Lock"] = nil
+	for name, data := range files {
+		mode := uint32(0o644)
+		if isScript(name) {
+			mode = 0o755
+		}
+		e := tree.NewFile(adminDir+"/"+name, mode, data)
+		e.MTime = mtime
+		if err := t.Put(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var scriptNames = []string{"preinst", "postinst", "prerm", "postrm", "config"}
+
+func isScript(name string) bool {
+	for _, s := range scriptNames {
+		if strings.HasPrefix(name, "info/") && strings.HasSuffix(name, "."+s) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,256 @@
+package rootfs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+
+	"ashlar/internal/builder/sandbox"
+	"ashlar/internal/foundation/progress"
+	"ashlar/internal/foundation/tree"
+)
+
+// policyRC keeps scripts from starting services, by Debian's convention for
+// invoke-rc.d: 101 is "action forbidden by policy".
+const policyRC = "#!/bin/sh\nexit 101\n"
+
+const policyRCPath = "usr/sbin/policy-rc.d"
+
+// maxTriggerRounds bounds triggers that activate triggers.
+const maxTriggerRounds = 5
+
+// configurer runs the maintainer scripts of a set of packages in a sandbox
+// whose lower tree has them all unpacked.
+type configurer struct {
+	box       *sandbox.Sandbox
+	db        *database
+	order     []*pkg // of configuration
+	claims    map[string]claim
+	interests interestList
+	log       io.Writer
+	progress  progress.Sink
+}
+
+// run does for each package, in order, what dpkg does: preinst, its late
+// files, postinst; then triggers, once.
+func (c *configurer) run(ctx context.Context) error {
+	diverted := map[string]bool{}
+	for n, p := range c.order {
+		c.progress.Report(progress.Event{Task: "configure", Item: p.name, Done: int64(n), Total: int64(len(c.order)), Unit: "packages"})
+		if err := c.script(ctx, p, "preinst", "install"); err != nil {
+			return err
+		}
+		if err := c.applyDiversions(p, diverted); err != nil {
+			return err
+		}
+		if err := c.placeLate(p); err != nil {
+			return err
+		}
+		if err := c.script(ctx, p, "postinst", "configure", ""); err != nil {
+			return err
+		}
+		c.db.state[p] = stateInstalled
+	}
+	if err := c.runTriggers(ctx); err != nil {
+		return err
+	}
+	c.progress.Report(progress.Event{Task: "configure", Done: int64(len(c.order)), Total: int64(len(c.order)), Unit: "packages", End: true})
+	return c.box.WriteFile(adminDir+"/status", c.db.status(), 0o644)
+}
+
+// script runs one maintainer script, if the package has it.
+func (c *configurer) script(ctx context.Context, p *pkg, name string, args ...string) error {
+	if len(p.member(name)) == 0 {
+		return nil
+	}
+	if err := c.box.WriteFile(adminDir+"/status", c.db.status(), 0o644); err != nil {
+		return err
+	}
+	var output bytes.Buffer
+	command := sandbox.Command{
+		Args: append([]string{"/" + adminDir + "/info/" + p.dbName() + "." + name}, args...),
+		Env: []string{
+			"DPKG_MAINTSCRIPT_PACKAGE=" + p.name,
+			"DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1",
+			"DPKG_MAINTSCRIPT_ARCH=" + p.arch,
+			"DPKG_MAINTSCRIPT_NAME=" + name,
+			"DPKG_MAINTSCRIPT_DEBUG=0",
+			"DPKG_RUNNING_VERSION=1.22.0",
+			"DPKG_ADMINDIR=/" + adminDir,
+			"DPKG_ROOT=",
+			"DEBIAN_FRONTEND=noninteractive",
+			"DEBCONF_NONINTERACTIVE_SEEN=true",
+		},
+		Dir:    "/",
+		Stdout: &output,
+		Stderr: &output,
+	}
+	err := c.box.Run(ctx, command)
+	fmt.Fprintf(c.log, "--- %s %s %s\n%s", p.name, name, strings.Join(args, " "), output.Bytes())
+	if err != nil {
+		return fmt.Errorf("run %s of package %s: %w\n%s", name, p.name, err, lastLines(output.String(), 20))
+	}
+	return nil
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return "    " + strings.Join(lines, "\n    ")
+}
+
+// applyDiversions moves files of packages that stand later in the order to
+// where a diversion made by now sends them; those of earlier packages were
+// moved by dpkg-divert itself.
+func (c *configurer) applyDiversions(by *pkg, done map[string]bool) error {
+	data, err := c.box.ReadFile(adminDir + "/diversions")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, d := range parseDiversions(data) {
+		if done[d.from] {
+			continue
+		}
+		done[d.from] = true
+		from := strings.TrimPrefix(d.from, "/")
+		owner, ok := c.claims[from]
+		if !ok || owner.raw != from || owner.owner.name == d.by || c.db.state[owner.owner] == stateInstalled || owner.owner == by {
+			continue
+		}
+		if _, err := c.box.Lstat(strings.TrimPrefix(d.to, "/")); err == nil {
+			continue // dpkg-divert --rename has moved it
+		}
+		if err := c.box.Rename(from, strings.TrimPrefix(d.to, "/")); err != nil {
+			return fmt.Errorf("divert %s to %s for %s: %w", d.from, d.to, d.by, err)
+		}
+	}
+	return nil
+}
+
+// placeLate puts the files in whose place another package's stood until p's
+// preinst diverted those.
+func (c *configurer) placeLate(p *pkg) error {
+	for _, e := range p.late {
+		if _, err := c.box.Lstat(e.Path); err == nil {
+			return fmt.Errorf("packages %s and %s both have /%s, and %s did not divert it", c.claims[e.Path].owner.name, p.name, e.Path, p.name)
+		}
+		if err := c.putEntry(e); err != nil {
+			return fmt.Errorf("unpack %s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
+func (c *configurer) putEntry(e tree.Entry) error {
+	switch e.Kind {
+	case tree.Symlink:
+		return c.box.Symlink(e.Target, e.Path)
+	case tree.File:
+		const limit = 1 << 30
+		data, err := e.ReadAll(limit)
+		if err != nil {
+			return err
+		}
+		return c.box.WriteFile(e.Path, data, fs.FileMode(e.Mode))
+	}
+	return fmt.Errorf("place /%s over a diversion: a %s can't be diverted", e.Path, e.Kind)
+}
+
+// runTriggers tells packages of what the others brought, until nothing is due.
+func (c *configurer) runTriggers(ctx context.Context) error {
+	position := map[*pkg]int{}
+	for n, p := range c.order {
+		position[p] = n
+	}
+	activated := map[string]bool{}
+	for _, p := range c.order {
+		for _, name := range activatedAlways(p) {
+			activated[name] = true
+		}
+	}
+	touched := func(i interest) bool { return c.laterFileBelow(i, position) }
+	for range maxTriggerRounds {
+		names, err := c.takeUnincorp()
+		if err != nil {
+			return err
+		}
+		for name := range names {
+			activated[name] = true
+		}
+		due := c.interests.pending(activated, touched)
+		if len(due) == 0 {
+			return nil
+		}
+		for _, p := range sortedOwners(due, position) {
+			if err := c.script(ctx, p, "postinst", "triggered", strings.Join(due[p], " ")); err != nil {
+				return err
+			}
+		}
+		activated, touched = map[string]bool{}, func(interest) bool { return false }
+	}
+	return fmt.Errorf("process triggers: packages still activate each other's after %d rounds", maxTriggerRounds)
+}
+
+// takeUnincorp reads and clears the triggers that scripts have activated.
+func (c *configurer) takeUnincorp() (map[string]bool, error) {
+	const name = adminDir + "/triggers/Unincorp"
+	data, err := c.box.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseUnincorp(data), c.box.WriteFile(name, nil, 0o644)
+}
+
+// laterFileBelow reports whether a package configured after the interested one
+// has a file at or below the trigger's path. Earlier ones were there when its
+// postinst ran.
+func (c *configurer) laterFileBelow(i interest, position map[*pkg]int) bool {
+	prefix := path.Clean(i.name)
+	for _, p := range c.order[position[i.owner]+1:] {
+		at := sort.SearchStrings(p.sorted, prefix)
+		for _, name := range p.sorted[at:] {
+			if !strings.HasPrefix(name, prefix) {
+				break
+			}
+			if name == prefix || name[len(prefix)] == '/' {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func sortedOwners(due map[*pkg][]string, position map[*pkg]int) []*pkg {
+	owners := make([]*pkg, 0, len(due))
+	for p := range due {
+		owners = append(owners, p)
+	}
+	sort.Slice(owners, func(i, j int) bool { return position[owners[i]] < position[owners[j]] })
+	return owners
+}
+
+// diversion is a row of dpkg's diversions file: three lines each.
+type diversion struct{ from, to, by string }
+
+func parseDiversions(data []byte) []diversion {
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	var list []diversion
+	for i := 0; i+2 < len(lines); i += 3 {
+		list = append(list, diversion{lines[i], lines[i+1], lines[i+2]})
+	}
+	return list
+}

@@ -1,0 +1,71 @@
+package rootfs
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"ashlar/internal/foundation/digest"
+	"ashlar/internal/foundation/tree"
+)
+
+// record is the form in which a configured tree is kept in the store: entries
+// whose contents are blobs of the store.
+type record struct {
+	Entries []recordEntry `json:"entries"`
+}
+
+type recordEntry struct {
+	Path   string        `json:"p"`
+	Kind   tree.Kind     `json:"k"`
+	Mode   uint32        `json:"m"`
+	UID    uint32        `json:"u,omitempty"`
+	GID    uint32        `json:"g,omitempty"`
+	MTime  int64         `json:"t"`
+	Size   int64         `json:"s,omitempty"`
+	Digest digest.Digest `json:"d"`
+	Target string        `json:"l,omitempty"`
+	Major  uint32        `json:"ma,omitempty"`
+	Minor  uint32        `json:"mi,omitempty"`
+	Xattrs []tree.Xattr  `json:"x,omitempty"`
+}
+
+// blobs is what the codec needs of the store.
+type blobs interface {
+	Has(digest.Digest) bool
+	Blob(digest.Digest) tree.Content
+}
+
+func encodeTree(t *tree.Tree) ([]byte, error) {
+	var r record
+	err := t.Walk(func(e *tree.Entry) error {
+		r.Entries = append(r.Entries, recordEntry{e.Path, e.Kind, e.Mode, e.UID, e.GID, e.MTime, e.Size, e.Digest, e.Target, e.Major, e.Minor, e.Xattrs})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(r)
+}
+
+// decodeTree gives the tree, or nil when the store has lost a content of it.
+func decodeTree(data []byte, st blobs) (*tree.Tree, error) {
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("read cached root: %w", err)
+	}
+	t := &tree.Tree{}
+	for _, e := range r.Entries {
+		entry := tree.Entry{Path: e.Path, Kind: e.Kind, Mode: e.Mode, UID: e.UID, GID: e.GID, MTime: e.MTime, Size: e.Size,
+			Digest: e.Digest, Target: e.Target, Major: e.Major, Minor: e.Minor, Xattrs: e.Xattrs}
+		if e.Kind == tree.File && e.Size > 0 {
+			if !st.Has(e.Digest) {
+				return nil, nil
+			}
+			entry.Source = st.Blob(e.Digest)
+		}
+		if err := t.Put(entry); err != nil {
+			return nil, fmt.Errorf("read cached root: %w", err)
+		}
+	}
+	return t, nil
+}
