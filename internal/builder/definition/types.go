@@ -2,74 +2,87 @@
 //
 // Parse is strict: it reports every unknown key, wrong type and bad value of a
 // file at once, each with its position and a hint. The types below are the
-// source of the JSON Schema and of the reference manual: the doc tag of each
-// field is its entry, enum, default and example are what they say.
+// source of the JSON Schema and of the reference manual. Their tags:
+//
+//	doc       the field's entry in the manual and in the schema
+//	enum      the values allowed, of each element if the field is a list
+//	default   the value of a key that is left out; a list is separated by commas
+//	example   a value for the manual
+//	form      how a string is checked (see forms.go): the value, each element of
+//	          a list, or each value of a map
+//	keyform   the same for the keys of a map
+//	min, max  bounds of a number, or of a string whose form is size
+//	required  the key must be there
+//	nonempty  a list must have an element
+//	unique    a list must not name an element twice
+//	secret    the value is never shown in a message
 package definition
 
 // Definition is a whole ashlar.toml with defaults filled in.
 type Definition struct {
-	Name       string             `toml:"name" doc:"Name of the machine image: letters, digits, dots and dashes." example:"web"`
-	Arch       []string           `toml:"arch" doc:"Debian architectures to lock and build." enum:"amd64" default:"amd64"`
+	Name       string             `toml:"name" doc:"Name of the machine image: letters, digits, dots and dashes." example:"web" form:"name" required:"true"`
+	Arch       []string           `toml:"arch" doc:"Debian architectures to lock and build." enum:"amd64" default:"amd64" unique:"true" nonempty:"true"`
 	Base       Base               `toml:"base" doc:"Where packages come from."`
-	Packages   []string           `toml:"packages" doc:"Packages to install, as names or name=version." example:"nginx-light"`
+	Packages   []string           `toml:"packages" doc:"Packages to install, as names or name=version." example:"nginx-light" form:"package" unique:"true"`
 	Pins       []Pin              `toml:"pins" doc:"Single packages taken from elsewhere or at another version than the suites give."`
+	Essential  bool               `toml:"essential" doc:"Install what Debian calls essential: a shell and the usual tools. Without it an image can hold a static program and nothing else." default:"true"`
 	Recommends bool               `toml:"recommends" doc:"Also install what packages recommend." default:"false"`
 	Kernel     Kernel             `toml:"kernel" doc:"Kernel package and command line."`
-	Init       string             `toml:"init" doc:"PID 1: ashlar, systemd, or the absolute path of a program in the image." default:"ashlar"`
+	Init       string             `toml:"init" doc:"PID 1: ashlar, systemd, or the absolute path of a program in the image." default:"ashlar" form:"init"`
 	Root       Root               `toml:"root" doc:"How the running system sees the image."`
-	Hostname   string             `toml:"hostname" doc:"Host name; default: the name."`
-	Timezone   string             `toml:"timezone" doc:"Time zone, as in /usr/share/zoneinfo." default:"Etc/UTC"`
-	Locale     string             `toml:"locale" doc:"LANG of services and logins." default:"C.UTF-8"`
+	Hostname   string             `toml:"hostname" doc:"Host name; default: the name." form:"hostname"`
+	Timezone   string             `toml:"timezone" doc:"Time zone, as in /usr/share/zoneinfo." default:"Etc/UTC" form:"timezone"`
+	Locale     string             `toml:"locale" doc:"LANG of services and logins." default:"C.UTF-8" form:"locale"`
 	Files      Files              `toml:"files" doc:"Overlay tree copied into the root."`
-	Users      map[string]User    `toml:"users" doc:"Accounts, by name."`
-	Groups     map[string]Group   `toml:"groups" doc:"Groups, by name."`
-	Services   map[string]Service `toml:"services" doc:"What runs, by name."`
+	Users      map[string]User    `toml:"users" doc:"Accounts, by name." keyform:"account"`
+	Groups     map[string]Group   `toml:"groups" doc:"Groups, by name." keyform:"account"`
+	Services   map[string]Service `toml:"services" doc:"What runs, by name." keyform:"service"`
 	State      []State            `toml:"state" doc:"Paths that persist; all else is volatile."`
 	Network    Network            `toml:"network" doc:"Addresses; default: DHCP and router advertisements on every Ethernet interface."`
-	Sysctl     map[string]string  `toml:"sysctl" doc:"Kernel parameters set at boot, by name with dots."`
+	Sysctl     map[string]string  `toml:"sysctl" doc:"Kernel parameters set at boot, by name with dots, in quotes." example:"net.core.somaxconn" keyform:"sysctl" form:"line"`
 	Prune      Prune              `toml:"prune" doc:"What is left out of the image. Everything listed is on unless set to false."`
 	Image      Image              `toml:"image" doc:"Compression of the root image."`
 	Disk       Disk               `toml:"disk" doc:"The disk image."`
-	Targets    []string           `toml:"targets" doc:"Artefacts to write." enum:"disk" default:"disk"`
+	Targets    []string           `toml:"targets" doc:"Artefacts to write." enum:"disk" default:"disk" unique:"true" nonempty:"true"`
 	Tests      []Test             `toml:"tests" doc:"Checks that ashlar test makes against the booted machine."`
 }
 
 // Base is the distribution that packages come from.
 type Base struct {
 	Distro     string    `toml:"distro" doc:"Distribution." enum:"debian,ubuntu" default:"debian"`
-	Suite      string    `toml:"suite" doc:"Release name." example:"trixie"`
-	Components []string  `toml:"components" doc:"Archive components." default:"main"`
-	Snapshot   string    `toml:"snapshot" doc:"Date of a dated archive, as 20260131T000000Z; the mirrors are then the distribution's snapshot service."`
-	Mirrors    []string  `toml:"mirrors" doc:"URLs of the archive, tried in order. The environment variable ASHLAR_MIRROR_DEBIAN (or _UBUNTU) goes before them."`
+	Suite      string    `toml:"suite" doc:"Release name." example:"trixie" form:"suite" required:"true"`
+	Components []string  `toml:"components" doc:"Archive components." default:"main" form:"component" unique:"true" nonempty:"true"`
+	Snapshot   string    `toml:"snapshot" doc:"Date of a dated archive, as 20260131T000000Z; the mirrors are then the distribution's snapshot service." form:"snapshot"`
+	Mirrors    []string  `toml:"mirrors" doc:"URLs of the archive, tried in order. The environment variable ASHLAR_MIRROR_DEBIAN (or _UBUNTU) goes before them." form:"url" unique:"true"`
 	Security   bool      `toml:"security" doc:"Add the security suite." default:"true"`
 	Updates    bool      `toml:"updates" doc:"Add the -updates suite." default:"true"`
-	Keyring    string    `toml:"keyring" doc:"OpenPGP public keys that may sign the archive, a file below the definition's directory; default: the distribution's, which ashlar carries."`
+	Keyring    string    `toml:"keyring" doc:"OpenPGP public keys that may sign the archive, a file below the definition's directory; default: the distribution's, which ashlar carries." form:"relpath"`
 	Extra      []Archive `toml:"extra" doc:"Further archives or suites."`
 }
 
 // Archive is a further source of packages.
 type Archive struct {
-	Name       string   `toml:"name" doc:"Name for messages and pins." example:"backports"`
-	Mirrors    []string `toml:"mirrors" doc:"URLs; default: the base's."`
-	Suite      string   `toml:"suite" doc:"Suite." example:"trixie-backports"`
-	Components []string `toml:"components" doc:"Components; default: the base's."`
-	Keyring    string   `toml:"keyring" doc:"OpenPGP public keys; default: the base's."`
-	Priority   int      `toml:"priority" doc:"Pin priority, as in apt_preferences(5)." default:"500"`
+	Name       string   `toml:"name" doc:"Name for messages and pins." example:"backports" form:"archive" required:"true"`
+	Mirrors    []string `toml:"mirrors" doc:"URLs; default: the base's." form:"url" unique:"true"`
+	Suite      string   `toml:"suite" doc:"Suite." example:"trixie-backports" form:"suite" required:"true"`
+	Components []string `toml:"components" doc:"Components; default: the base's." form:"component" unique:"true"`
+	Keyring    string   `toml:"keyring" doc:"OpenPGP public keys; default: the base's." form:"relpath"`
+	Priority   int      `toml:"priority" doc:"Pin priority, as in apt_preferences(5)." default:"500" min:"-32768" max:"32767"`
 }
 
 // Pin takes packages from elsewhere.
 type Pin struct {
-	Package  string `toml:"package" doc:"Package name or shell pattern." example:"nginx*"`
-	Version  string `toml:"version" doc:"Version or shell pattern." example:"1.26.*"`
-	Archive  string `toml:"archive" doc:"Name of an archive in base.extra, or a suite."`
-	Priority int    `toml:"priority" doc:"Pin priority, as in apt_preferences(5)." default:"1001"`
+	Package  string `toml:"package" doc:"Package name or shell pattern." example:"nginx*" form:"packageglob" required:"true"`
+	Version  string `toml:"version" doc:"Version or shell pattern." example:"1.26.*" form:"versionglob"`
+	Archive  string `toml:"archive" doc:"Name of an archive in base.extra, or a suite." form:"suite"`
+	Priority int    `toml:"priority" doc:"Pin priority, as in apt_preferences(5)." default:"1001" min:"-32768" max:"32767"`
 }
 
 // Kernel chooses the kernel.
 type Kernel struct {
-	Package string   `toml:"package" doc:"Kernel package; none leaves the kernel out." default:"linux-image-cloud-amd64"`
-	Cmdline string   `toml:"cmdline" doc:"Added to the kernel command line." example:"quiet"`
-	Modules []string `toml:"modules" doc:"Modules put into the initramfs beside the usual disk and file system drivers."`
+	Package string   `toml:"package" doc:"Kernel package; none leaves the kernel out. Default: linux-image-cloud-amd64 on Debian, linux-image-virtual on Ubuntu." form:"packagename"`
+	Cmdline string   `toml:"cmdline" doc:"Added to the kernel command line." example:"quiet" form:"line"`
+	Modules []string `toml:"modules" doc:"Modules put into the initramfs beside the usual disk and file system drivers." form:"module" unique:"true"`
 }
 
 // Root says how the running system sees the image.
@@ -79,124 +92,124 @@ type Root struct {
 
 // Files is the overlay tree.
 type Files struct {
-	Dir   string     `toml:"dir" doc:"Directory copied over the root, below the definition's directory; left out if it does not exist." default:"files"`
+	Dir   string     `toml:"dir" doc:"Directory copied over the root, below the definition's directory; left out if it does not exist." default:"files" form:"relpath"`
 	Rules []FileRule `toml:"rules" doc:"Owner and mode of overlay paths; the last match counts. Without one: root, 0644 or 0755 by the execute bit."`
 }
 
 // FileRule sets owner and mode.
 type FileRule struct {
-	Path  string `toml:"path" doc:"Path or shell pattern in the image; ** matches any depth." example:"/srv/www/**"`
-	Owner string `toml:"owner" doc:"User name or number." default:"root"`
-	Group string `toml:"group" doc:"Group name or number; default: the owner's name if such a group exists, else root."`
-	Mode  string `toml:"mode" doc:"Octal mode of files and, with search bits added, of directories." example:"0640"`
+	Path  string `toml:"path" doc:"Path or shell pattern in the image; ** matches any depth." example:"/srv/www/**" form:"pathglob" required:"true"`
+	Owner string `toml:"owner" doc:"User name or number." default:"root" form:"owner"`
+	Group string `toml:"group" doc:"Group name or number; default: the owner's name if such a group exists, else root." form:"owner"`
+	Mode  string `toml:"mode" doc:"Octal mode of files and, with search bits added, of directories." example:"0640" form:"mode"`
 }
 
 // User is an account.
 type User struct {
-	UID      *int     `toml:"uid" doc:"Number; default: the next free one from 1000, or below 1000 for system accounts."`
-	Group    string   `toml:"group" doc:"Primary group; default: one of the user's name."`
-	Groups   []string `toml:"groups" doc:"Further groups."`
-	Home     string   `toml:"home" doc:"Home directory; default: /home/NAME, or /nonexistent for system accounts."`
-	Shell    string   `toml:"shell" doc:"Login shell; default: /bin/bash, or /usr/sbin/nologin for system accounts."`
-	Comment  string   `toml:"comment" doc:"Full name."`
+	UID      *int     `toml:"uid" doc:"Number; default: the next free one from 1000, or below 1000 for system accounts." min:"0" max:"4294967293"`
+	Group    string   `toml:"group" doc:"Primary group; default: one of the user's name." form:"owner"`
+	Groups   []string `toml:"groups" doc:"Further groups." form:"owner" unique:"true"`
+	Home     string   `toml:"home" doc:"Home directory; default: /home/NAME, or /nonexistent for system accounts." form:"abspath"`
+	Shell    string   `toml:"shell" doc:"Login shell; default: /bin/bash, or /usr/sbin/nologin for system accounts." form:"abspath"`
+	Comment  string   `toml:"comment" doc:"Full name." form:"gecos"`
 	System   bool     `toml:"system" doc:"An account for a service." default:"false"`
-	Keys     []string `toml:"keys" doc:"SSH public keys that may log in." example:"ssh-ed25519 AAAA… me@home"`
-	Password string   `toml:"password" doc:"Password hash as in shadow(5); default: none, and no login by password."`
+	Keys     []string `toml:"keys" doc:"SSH public keys that may log in." example:"ssh-ed25519 AAAA… me@home" form:"sshkey" unique:"true" secret:"true"`
+	Password string   `toml:"password" doc:"Password hash as in shadow(5); default: none, and no login by password." form:"crypt" secret:"true"`
 }
 
 // Group is a group.
 type Group struct {
-	GID    *int `toml:"gid" doc:"Number; default: the next free one."`
+	GID    *int `toml:"gid" doc:"Number; default: the next free one." min:"0" max:"4294967293"`
 	System bool `toml:"system" doc:"A group for a service." default:"false"`
 }
 
 // Service is a supervised program.
 type Service struct {
-	Exec         []string          `toml:"exec" doc:"Program and arguments; it must stay in the foreground unless the type is oneshot." example:"/usr/sbin/nginx"`
+	Exec         []string          `toml:"exec" doc:"Program and arguments; it must stay in the foreground unless the type is oneshot." example:"/usr/sbin/nginx" form:"arg"`
 	Type         string            `toml:"type" doc:"simple: ready when started; oneshot: ready when it has exited with 0; notify: ready when it says so on $NOTIFY_SOCKET." enum:"simple,oneshot,notify" default:"simple"`
-	ExecPre      [][]string        `toml:"exec_pre" doc:"Commands run in order before exec; each must succeed."`
-	ExecReload   []string          `toml:"exec_reload" doc:"Command that makes the service read its configuration again."`
-	User         string            `toml:"user" doc:"User to run as." default:"root"`
-	Group        string            `toml:"group" doc:"Group to run as; default: the user's."`
-	WorkDir      string            `toml:"work_dir" doc:"Working directory." default:"/"`
-	Environment  map[string]string `toml:"environment" doc:"Environment variables."`
-	After        []string          `toml:"after" doc:"Services, or network, that must be ready first."`
-	Requires     []string          `toml:"requires" doc:"Services without which this one is not started; implies after."`
+	ExecPre      [][]string        `toml:"exec_pre" doc:"Commands run in order before exec; each must succeed." form:"arg"`
+	ExecReload   []string          `toml:"exec_reload" doc:"Command that makes the service read its configuration again." form:"arg"`
+	User         string            `toml:"user" doc:"User to run as." default:"root" form:"owner"`
+	Group        string            `toml:"group" doc:"Group to run as; default: the user's." form:"owner"`
+	WorkDir      string            `toml:"work_dir" doc:"Working directory." default:"/" form:"abspath"`
+	Environment  map[string]string `toml:"environment" doc:"Environment variables." keyform:"envname" form:"arg"`
+	After        []string          `toml:"after" doc:"Services, or network, that must be ready first." form:"service" unique:"true"`
+	Requires     []string          `toml:"requires" doc:"Services without which this one is not started; implies after." form:"service" unique:"true"`
 	Directories  []Directory       `toml:"directories" doc:"Volatile directories made before the start."`
-	Restart      string            `toml:"restart" doc:"When to start it again after it ended." enum:"always,on-failure,never" default:"always"`
-	StartTimeout string            `toml:"start_timeout" doc:"Time to become ready." default:"90s"`
-	StopTimeout  string            `toml:"stop_timeout" doc:"Time to end before it is killed." default:"10s"`
-	StopSignal   string            `toml:"stop_signal" doc:"Signal that asks it to end." default:"SIGTERM"`
-	LogSize      string            `toml:"log_size" doc:"Bound of the log kept on the machine." default:"2M"`
-	Unit         string            `toml:"unit" doc:"With init = \"systemd\": enable this unit of a package instead of declaring exec." example:"nginx.service"`
+	Restart      string            `toml:"restart" doc:"When to start it again after it ended. Default: always; on-failure for a oneshot, which cannot be always." enum:"always,on-failure,never"`
+	StartTimeout string            `toml:"start_timeout" doc:"Time to become ready." default:"90s" form:"duration"`
+	StopTimeout  string            `toml:"stop_timeout" doc:"Time to end before it is killed." default:"10s" form:"duration"`
+	StopSignal   string            `toml:"stop_signal" doc:"Signal that asks it to end." default:"SIGTERM" form:"signal"`
+	LogSize      string            `toml:"log_size" doc:"Bound of the log kept on the machine." default:"2M" form:"size" min:"4K" max:"1G"`
+	Unit         string            `toml:"unit" doc:"With init = \"systemd\": enable this unit of a package instead of declaring exec." example:"nginx.service" form:"unit"`
 }
 
 // Directory is a volatile directory of a service.
 type Directory struct {
-	Path  string `toml:"path" doc:"Absolute path." example:"/run/sshd"`
-	Owner string `toml:"owner" doc:"User name or number; default: the service's user."`
-	Group string `toml:"group" doc:"Group name or number; default: the service's group."`
-	Mode  string `toml:"mode" doc:"Octal mode." default:"0755"`
+	Path  string `toml:"path" doc:"Absolute path." example:"/run/sshd" form:"abspath" required:"true"`
+	Owner string `toml:"owner" doc:"User name or number; default: the service's user." form:"owner"`
+	Group string `toml:"group" doc:"Group name or number; default: the service's group." form:"owner"`
+	Mode  string `toml:"mode" doc:"Octal mode." default:"0755" form:"mode"`
 }
 
 // State is a path that persists.
 type State struct {
-	Path  string `toml:"path" doc:"Absolute path." example:"/var/log/nginx"`
+	Path  string `toml:"path" doc:"Absolute path." example:"/var/log/nginx" form:"abspath" required:"true"`
 	Kind  string `toml:"kind" doc:"What it is." enum:"dir,file" default:"dir"`
-	Owner string `toml:"owner" doc:"User name or number, for a path that the image does not have." default:"root"`
-	Group string `toml:"group" doc:"Group name or number." default:"root"`
-	Mode  string `toml:"mode" doc:"Octal mode." default:"0755"`
+	Owner string `toml:"owner" doc:"User name or number, for a path that the image does not have." default:"root" form:"owner"`
+	Group string `toml:"group" doc:"Group name or number." default:"root" form:"owner"`
+	Mode  string `toml:"mode" doc:"Octal mode." default:"0755" form:"mode"`
 }
 
 // Network is the machine's configuration.
 type Network struct {
-	DNS        []string    `toml:"dns" doc:"Name servers, before those learnt."`
-	Search     []string    `toml:"search" doc:"Search domains."`
+	DNS        []string    `toml:"dns" doc:"Name servers, before those learnt." form:"address" unique:"true"`
+	Search     []string    `toml:"search" doc:"Search domains." form:"hostname" unique:"true"`
 	Interfaces []Interface `toml:"interfaces" doc:"Interfaces; none: all Ethernet interfaces by DHCP and router advertisements."`
 }
 
 // Interface configures what matches.
 type Interface struct {
-	Name      string   `toml:"name" doc:"Name or shell pattern." example:"en*"`
-	MAC       string   `toml:"mac" doc:"MAC address."`
+	Name      string   `toml:"name" doc:"Name or shell pattern." example:"en*" form:"interface"`
+	MAC       string   `toml:"mac" doc:"MAC address." form:"mac"`
 	DHCP4     bool     `toml:"dhcp4" doc:"IPv4 by DHCP." default:"false"`
 	DHCP6     bool     `toml:"dhcp6" doc:"IPv6 by stateful DHCP." default:"false"`
 	RA        bool     `toml:"ra" doc:"IPv6 by router advertisements." default:"true"`
-	Addresses []string `toml:"addresses" doc:"Static addresses with prefix length." example:"192.0.2.7/24"`
-	Gateways  []string `toml:"gateways" doc:"Default gateways, at most one a family."`
-	MTU       int      `toml:"mtu" doc:"Largest packet in bytes; 0: the driver's."`
+	Addresses []string `toml:"addresses" doc:"Static addresses with prefix length." example:"192.0.2.7/24" form:"cidr" unique:"true"`
+	Gateways  []string `toml:"gateways" doc:"Default gateways, at most one a family." form:"address" unique:"true"`
+	MTU       int      `toml:"mtu" doc:"Largest packet in bytes; 0: the driver's." min:"0" max:"65535"`
 }
 
 // Prune says what is left out. Each is true by default.
 type Prune struct {
-	Docs           bool     `toml:"docs" doc:"/usr/share/doc, but for copyright files if keep_copyright is set." default:"true"`
+	Docs           bool     `toml:"docs" doc:"/usr/share/doc, but for copyright files." default:"true"`
 	Copyright      bool     `toml:"copyright" doc:"Copyright files in /usr/share/doc." default:"true"`
 	Man            bool     `toml:"man" doc:"Manual and info pages." default:"true"`
 	Locales        bool     `toml:"locales" doc:"Translations and locale data but for the declared locale, and iconv modules other than the common ones." default:"true"`
 	PackageManager bool     `toml:"package_manager" doc:"dpkg, apt, debconf and their data; perl when nothing declared needs it." default:"true"`
-	Paths          []string `toml:"paths" doc:"Further paths or shell patterns to leave out." example:"/usr/share/icons/**"`
-	Keep           []string `toml:"keep" doc:"Paths or patterns kept whatever the other rules say."`
+	Paths          []string `toml:"paths" doc:"Further paths or shell patterns to leave out." example:"/usr/share/icons/**" form:"pathglob" unique:"true"`
+	Keep           []string `toml:"keep" doc:"Paths or patterns kept whatever the other rules say." form:"pathglob" unique:"true"`
 }
 
 // Image is the root image's format.
 type Image struct {
 	Compressor string `toml:"compressor" doc:"squashfs compressor." enum:"zstd,gzip,none" default:"zstd"`
-	Level      int    `toml:"level" doc:"Compressor level; 0: the compressor's best choice for images." default:"0"`
-	BlockSize  string `toml:"block_size" doc:"squashfs block size, a power of two from 4K to 1M." default:"256K"`
+	Level      int    `toml:"level" doc:"Compressor level; 0: the compressor's best choice for images." default:"0" min:"0" max:"22"`
+	BlockSize  string `toml:"block_size" doc:"squashfs block size, a power of two from 4K to 1M." default:"256K" form:"size" min:"4K" max:"1M"`
 }
 
 // Disk is the disk image.
 type Disk struct {
-	System string `toml:"system" doc:"Size of the system partition; default: room for three generations."`
-	State  string `toml:"state" doc:"Size of the state partition in the image file; it grows at first boot." default:"64M"`
+	System string `toml:"system" doc:"Size of the system partition; default: room for three generations." form:"size" min:"16M" max:"64T"`
+	State  string `toml:"state" doc:"Size of the state partition in the image file; it grows at first boot." default:"64M" form:"size" min:"8M" max:"64T"`
 	Grow   bool   `toml:"grow" doc:"Let the state partition grow to the disk at boot." default:"true"`
 }
 
 // Test is a check against the booted machine; one of http, tcp or service.
 type Test struct {
-	HTTP    string `toml:"http" doc:"URL on the machine that must answer with 200." example:"http://:80/"`
-	Expect  string `toml:"expect" doc:"Text that the answer must contain."`
-	TCP     string `toml:"tcp" doc:"Port that must accept a connection." example:":22"`
-	Service string `toml:"service" doc:"Service that must be running."`
-	Within  string `toml:"within" doc:"Time allowed after boot." default:"120s"`
+	HTTP    string `toml:"http" doc:"URL on the machine that must answer with 200." example:"http://:80/" form:"httpurl"`
+	Expect  string `toml:"expect" doc:"Text that the answer must contain." form:"arg"`
+	TCP     string `toml:"tcp" doc:"Port that must accept a connection." example:":22" form:"port"`
+	Service string `toml:"service" doc:"Service that must be running." form:"service"`
+	Within  string `toml:"within" doc:"Time allowed after boot." default:"120s" form:"duration"`
 }
