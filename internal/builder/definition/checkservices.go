@@ -31,7 +31,7 @@ func (d *decoder) checkServices(def *Definition) {
 func (d *decoder) checkWhatRuns(def *Definition, key string, s Service) {
 	exec, unit := d.given(key+".exec"), d.given(key+".unit")
 	switch {
-	case d.bad["init"]:
+	case d.bad["init"], d.bad[key]:
 	case strings.HasPrefix(def.Init, "/"):
 		d.fail(key, fmt.Sprintf("nothing would start it: init is %s", quote(def.Init)), `services need init = "ashlar" or "systemd"`)
 	case unit && def.Init != "systemd":

@@ -124,7 +124,7 @@ func (d *decoder) text(n *node, f field, path string) bool {
 	how := forms[f.form]
 	if why := how.why(n.text, f.secret); why != "" {
 		hint := how.hint
-		if n.text == "" && f.required == false {
+		if n.text == "" && !f.required && !strings.HasSuffix(path, "]") {
 			hint += "; leave the key out for the default"
 		}
 		d.refuse(n.at, f, path, why, hint)

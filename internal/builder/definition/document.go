@@ -107,24 +107,57 @@ func (r *documentReader) syntaxError(err error) int {
 		at.start = min(max(r.base+cap(r.parser.Data())-cap(perr.Highlight), 0), len(r.src.data))
 		at.length = len(perr.Highlight)
 	}
-	r.src.report(at, "", "not TOML: "+message, syntaxHint(message))
-	return at.start
+	failed := at.start
+	message, hint := explainSyntax(message, r.src.data, &at)
+	r.src.report(at, "", "not TOML: "+message, hint)
+	return failed
 }
 
-func syntaxHint(message string) string {
+// word matches what somebody may have meant as a string.
+var word = regexp.MustCompile(`^[A-Za-z0-9_./:+-]+`)
+
+// explainSyntax gives the parser's message and a hint; a value without quotes,
+// the most frequent mistake, is said in other words and marked as a whole.
+func explainSyntax(message string, data []byte, at *span) (said, hint string) {
+	for _, sign := range []string{"strings must be quoted", "start of value", "expected keyword", "expected digit", "expected number", `expected "`} {
+		if !strings.Contains(message, sign) {
+			continue
+		}
+		start := at.start
+		for start > 0 && word.Match(data[start-1:start]) {
+			start--
+		}
+		value := string(word.Find(data[start:min(len(data), start+maxSource)]))
+		switch {
+		case value != "":
+			at.start, at.length = start, len(value)
+			return value + " is not a value", quotesHint(value)
+		case start < len(data) && (data[start] == '\n' || data[start] == '\r'):
+			return "the key has no value", ""
+		}
+		return message, "strings are written in double quotes"
+	}
 	switch {
 	case strings.Contains(message, "leading zero"):
-		return `modes and versions are strings: write "0755"`
-	case strings.Contains(message, "strings must be quoted"), strings.Contains(message, "start of value"), strings.Contains(message, "expected keyword"):
-		return "strings are written in double quotes"
+		return message, `modes and versions are strings: write "0755"`
 	case strings.Contains(message, "unterminated"), strings.Contains(message, "new lines"):
-		return "the closing quote is missing"
+		return message, "the closing quote is missing"
 	case strings.Contains(message, "array is incomplete"), strings.Contains(message, "after array value"):
-		return "elements are separated by commas and the list ends with ]"
+		return message, "elements are separated by commas and the list ends with ]"
 	case strings.Contains(message, "after key"):
-		return "a key is followed by = and its value"
+		return message, "a key is followed by = and its value"
 	}
-	return ""
+	return message, ""
+}
+
+func quotesHint(value string) string {
+	switch strings.ToLower(value) {
+	case "yes", "on", "true":
+		return "write true"
+	case "no", "off", "false":
+		return "write false"
+	}
+	return fmt.Sprintf("strings are written in double quotes: %q", value)
 }
 
 // resumeLine matches a line that begins a key or a table. The elements of a

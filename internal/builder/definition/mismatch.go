@@ -3,6 +3,7 @@ package definition
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 )
 
@@ -11,9 +12,12 @@ func (d *decoder) kind(n *node, f field, path string, want nodeKind) bool {
 	if n.kind == want {
 		return true
 	}
-	d.refuse(n.at, f, path, fmt.Sprintf("is %s, want %s", n.describe(), describeType(f)), mismatchHint(n, f))
+	d.refuse(n.at, f, path, fmt.Sprintf("is %s, want %s", n.describe(), describeType(f)), mismatchHint(n, f, path))
 	return false
 }
+
+// indices are the numbers in a path, which a table's header does not have.
+var indices = regexp.MustCompile(`\[[0-9]+\]`)
 
 func (n *node) describe() string {
 	switch n.kind {
@@ -68,7 +72,8 @@ func describeType(f field) string {
 	return "a string"
 }
 
-func mismatchHint(n *node, f field) string {
+func mismatchHint(n *node, f field, path string) string {
+	header := indices.ReplaceAllString(path, "")
 	t := f.typ
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -82,15 +87,15 @@ func mismatchHint(n *node, f field) string {
 	case t.Kind() == reflect.Int && n.kind == stringNode:
 		return "write the number without quotes"
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
-		return fmt.Sprintf("begin each element with [[%s]]", f.name)
+		return fmt.Sprintf("begin each element with [[%s]]", header)
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Slice:
 		return `write [["/bin/program", "argument"]]`
 	case t.Kind() == reflect.Slice && n.kind == stringNode:
 		return "write [" + quoteWords(n.text) + "]"
 	case t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct:
-		return fmt.Sprintf("begin each element with [%s.NAME]", f.name)
+		return fmt.Sprintf("begin each element with [%s.NAME]", header)
 	case t.Kind() == reflect.Map, t.Kind() == reflect.Struct:
-		return fmt.Sprintf("begin it with [%s]", f.name)
+		return fmt.Sprintf("begin it with [%s]", header)
 	}
 	return ""
 }
@@ -112,7 +117,7 @@ func quoteWords(text string) string {
 // didYouMean gives `did you mean "x"? ` for the candidate nearest to name, or
 // nothing when none is near.
 func didYouMean(name string, candidates []string) string {
-	best, distance := "", 1+len(name)/3
+	best, distance := "", min(1+len(name)/4, len(name)-1)
 	for _, c := range candidates {
 		if n := editDistance(strings.ToLower(name), c); n <= distance && (best == "" || n < distance) {
 			best, distance = c, n
