@@ -26,7 +26,6 @@ func (sv *service) once(ctx context.Context) (ran time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer run.close()
 	limit := time.NewTimer(sv.limits.start)
 	defer limit.Stop()
 	for _, command := range sv.spec.ExecPre {
@@ -52,7 +51,6 @@ type running struct {
 	sv       *service
 	identity account.Identity
 	env      []string
-	cgroup   *os.File
 	notices  chan Notice
 }
 
@@ -79,14 +77,7 @@ func (sv *service) prepare(life context.Context) (*running, error) {
 			return nil, err
 		}
 	}
-	r.cgroup = sv.group.open()
 	return r, nil
-}
-
-func (r *running) close() {
-	if r.cgroup != nil {
-		r.cgroup.Close()
-	}
 }
 
 // environment gives the variables of a service; what it declares wins.
@@ -142,8 +133,12 @@ func (r *running) launch(command []string) (Process, error) {
 	if dir == "" {
 		dir = "/"
 	}
+	cgroup := r.sv.group.renew()
+	if cgroup != nil {
+		defer cgroup.Close()
+	}
 	return r.sv.sup.opt.Launcher.Launch(Launch{Path: path, Argv: command, Env: r.env, Dir: dir,
-		Identity: r.identity, Output: r.sv.output, Cgroup: r.cgroup})
+		Identity: r.identity, Output: r.sv.output, Cgroup: cgroup})
 }
 
 // lookup finds a program that is named without a slash in the PATH of env.
@@ -184,7 +179,9 @@ func (sv *service) runPre(ctx context.Context, run *running, command machine.Com
 	what := "exec_pre " + command[0]
 	select {
 	case exit := <-p.Done:
-		sv.group.kill(p.PID)
+		if err := sv.group.end(p.PID); err != nil {
+			return err
+		}
 		if exit.OK() {
 			return nil
 		}
@@ -204,8 +201,7 @@ func (sv *service) runPre(ctx context.Context, run *running, command machine.Com
 func (sv *service) watch(ctx context.Context, run *running, main Process, limit <-chan time.Time) (time.Duration, error) {
 	leader := main.PID
 	defer func() {
-		sv.group.kill(leader)
-		if err := sv.group.awaitEmpty(2 * time.Second); err != nil {
+		if err := sv.group.end(leader); err != nil {
 			sv.sup.opt.Say("service %s: %v", sv.spec.Name, err)
 		}
 	}()
@@ -220,7 +216,7 @@ func (sv *service) watch(ctx context.Context, run *running, main Process, limit 
 			if exit.OK() {
 				return time.Since(began), nil
 			}
-			return time.Since(began), &ended{"main process", exit}
+			return time.Since(began), &ended{mainProcess, exit}
 		case n := <-run.notices:
 			if n.MainPID != 0 && n.MainPID != main.PID && sv.group.holds(n.MainPID) {
 				main = sv.sup.opt.Launcher.Adopt(n.MainPID)

@@ -31,9 +31,16 @@ func makeGroup(root, name string) group {
 	return group{dir: dir}
 }
 
-// open gives the directory for Launch.Cgroup, or nil.
-func (g group) open() *os.File {
+// renew gives an empty group again and opens it for Launch.Cgroup. Kernels up
+// to 6.12 at least kill what is started into a group that was ever told to kill
+// (clone3 compares the group's count of kills with that of the parent's group),
+// so a group serves once.
+func (g group) renew() *os.File {
 	if g.dir == "" {
+		return nil
+	}
+	removeGroups(g.dir)
+	if err := os.MkdirAll(g.dir, 0o755); err != nil {
 		return nil
 	}
 	f, err := os.Open(g.dir)
@@ -43,6 +50,21 @@ func (g group) open() *os.File {
 	return f
 }
 
+// removeGroups removes a group and those that the service made below it; one
+// that still has processes stays.
+func removeGroups(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if entry.IsDir() {
+			removeGroups(filepath.Join(dir, entry.Name()))
+		}
+	}
+	_ = unix.Rmdir(dir) // in use: stays
+}
+
 // kill ends every process of the service at once. leader is a process that
 // leads the service's session, or 0.
 func (g group) kill(leader int) {
@@ -50,6 +72,9 @@ func (g group) kill(leader int) {
 		_ = unix.Kill(-leader, unix.SIGKILL) // ended already: nothing to do
 	}
 	if g.dir == "" {
+		return
+	}
+	if len(g.pids()) == 0 {
 		return
 	}
 	if os.WriteFile(filepath.Join(g.dir, "cgroup.kill"), []byte("1"), 0) == nil {
@@ -88,14 +113,18 @@ func (g group) holds(pid int) bool {
 	return false
 }
 
-// awaitEmpty waits until no process is left, for as long as most.
-func (g group) awaitEmpty(most time.Duration) error {
-	const step = 10 * time.Millisecond
-	for waited := time.Duration(0); len(g.pids()) > 0; waited += step {
+// end kills what is left and waits until it is gone.
+func (g group) end(leader int) error {
+	const step, most = 10 * time.Millisecond, 2 * time.Second
+	for waited := time.Duration(0); ; waited += step {
+		g.kill(leader)
+		left := len(g.pids())
+		if left == 0 {
+			return nil
+		}
 		if waited >= most {
-			return fmt.Errorf("end processes: %d are left", len(g.pids()))
+			return fmt.Errorf("end processes: %d are left", left)
 		}
 		time.Sleep(step)
 	}
-	return nil
 }

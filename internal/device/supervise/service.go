@@ -206,9 +206,11 @@ func (sv *service) attempts(ctx context.Context) string {
 
 // ended is how an attempt ended when a process did.
 type ended struct {
-	what string // "main process", "exec_pre …"
+	what string // mainProcess, "exec_pre …"
 	exit Exit
 }
+
+const mainProcess = "main process"
 
 func (e *ended) Error() string { return e.what + ": " + e.exit.String() }
 
@@ -234,7 +236,9 @@ func (sv *service) fail(err error) string {
 	sv.sup.opt.Say("service %s failed: %v", sv.spec.Name, err)
 	sv.sup.mu.Lock()
 	defer sv.sup.mu.Unlock()
-	sv.exit = err.Error()
+	if end := new(ended); !errors.As(err, &end) || end.what != mainProcess {
+		sv.exit = err.Error()
+	}
 	return control.StateFailed
 }
 

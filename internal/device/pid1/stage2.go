@@ -1,0 +1,227 @@
+package pid1
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ashlar/internal/contract/control"
+	"ashlar/internal/contract/layout"
+	"ashlar/internal/contract/machine"
+	"ashlar/internal/device/account"
+	"ashlar/internal/device/agent"
+	"ashlar/internal/device/console"
+	"ashlar/internal/device/mount"
+	"ashlar/internal/device/power"
+	"ashlar/internal/device/state"
+	"ashlar/internal/device/supervise"
+)
+
+// Bounds of this program's own memory: it serves where 64 MB are all there is.
+const (
+	memoryLimit = 20 << 20
+	gcPercent   = 40
+)
+
+// milestoneNetwork is reached when addresses are configured, or when that has
+// failed or takes too long: what listens on all addresses need not wait for ever.
+const (
+	milestoneNetwork = "network"
+	networkLimit     = 60 * time.Second
+)
+
+// seedDelay is when after the boot a second seed is kept: one that has more in
+// it than what the boot began with.
+const seedDelay = 30 * time.Second
+
+// stage2 is PID 1 of a running machine.
+type stage2 struct {
+	con      *console.Console
+	cmdline  Cmdline
+	hand     Handover
+	machine  machine.Machine
+	reaper   *supervise.Reaper
+	sup      *supervise.Supervisor
+	down     chan power.Action
+	problems atomic.Int32
+	cancel   context.CancelFunc
+}
+
+// Stage2 runs the machine until it goes down. It does not return.
+func Stage2() {
+	debug.SetMemoryLimit(memoryLimit)
+	debug.SetGCPercent(gcPercent)
+	s := &stage2{con: console.Open(), cmdline: readCmdline(), down: make(chan power.Action, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	if err := s.start(ctx); err != nil {
+		s.con.Say("start failed: %v", err)
+		giveUp(s.con, s.cmdline)
+	}
+	s.goDown(s.await())
+}
+
+func (s *stage2) start(ctx context.Context) error {
+	s.reaper = supervise.NewReaper()
+	s.problem(mount.All(mount.Early()))
+	s.problem(mount.All(mount.Late()))
+	var err error
+	if s.hand, err = ReadHandover(); err != nil {
+		return err
+	}
+	s.problems.Add(int32(len(s.hand.Problems)))
+	if s.machine, err = ReadMachine("/"); err != nil {
+		return err
+	}
+	s.problem(prepareSystem(s.machine))
+	s.catchSignals()
+	network := make(chan struct{})
+	if err := s.prepareServices(network); err != nil {
+		return err
+	}
+	s.problem(agent.ListenSocket(ctx, layout.ControlSocket, s))
+	go agent.ServePort(ctx, layout.AgentPort, s)
+	go s.bringNetworkUp(ctx, network)
+	s.sup.Start()
+	go s.reportReady(ctx)
+	go s.renewSeed(ctx)
+	power.WatchButton(func() { s.ask(power.Off, "power button") })
+	return nil
+}
+
+// problem notes what went wrong and does not stop the machine.
+func (s *stage2) problem(err error) {
+	if err != nil {
+		s.problems.Add(1)
+		s.con.Say("%v", err)
+	}
+}
+
+func (s *stage2) prepareServices(network <-chan struct{}) error {
+	line := func(service, text string) { s.con.Line(service + ": " + text) }
+	if s.cmdline.Quiet() {
+		line = nil
+	}
+	var err error
+	s.sup, err = supervise.New(s.machine.Services, supervise.Options{
+		Launcher:  s.reaper,
+		Accounts:  resolveAccount,
+		Env:       baseEnvironment(),
+		LogDir:    layout.LogDir,
+		RunDir:    layout.RunDir + "/notify",
+		Cgroup:    makeServicesGroup(),
+		Line:      line,
+		Say:       s.con.Say,
+		Uptime:    console.Uptime,
+		Milestone: map[string]<-chan struct{}{milestoneNetwork: network},
+	})
+	return err
+}
+
+// resolveAccount reads the files each time: a service may have added a user.
+func resolveAccount(user, group string) (account.Identity, error) {
+	table, err := account.Load("/")
+	if err != nil {
+		return account.Identity{}, err
+	}
+	return table.Resolve(user, group)
+}
+
+func (s *stage2) bringNetworkUp(ctx context.Context, reached chan<- struct{}) {
+	up := make(chan error, 1)
+	go func() {
+		_, err := startNetwork(ctx, s.machine.Network, s.con.Say)
+		up <- err
+	}()
+	select {
+	case err := <-up:
+		s.problem(err)
+	case <-time.After(networkLimit):
+		s.con.Say("network not configured within %s: services start without it", networkLimit)
+	case <-ctx.Done():
+		return
+	}
+	close(reached)
+}
+
+func (s *stage2) reportReady(ctx context.Context) {
+	if s.sup.Settled(ctx) != nil {
+		return // going down
+	}
+	running, total := s.count()
+	s.con.Mark("ready NAME=%s generation=%s services=%d/%d seconds=%.2f",
+		s.hand.Boot.Name, s.hand.Generation, running, total, console.Uptime().Seconds())
+}
+
+// count gives how many services are ready, of how many.
+func (s *stage2) count() (running, total int) {
+	list := s.sup.List()
+	for _, sv := range list {
+		if sv.State == control.StateRunning || sv.State == control.StateDone {
+			running++
+		}
+	}
+	return running, len(list)
+}
+
+func (s *stage2) renewSeed(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(seedDelay):
+		s.problem(state.SaveSeed(layout.StateMount))
+	}
+}
+
+// catchSignals takes the signals that ask PID 1 for an end: SIGTERM and SIGPWR
+// to power off, SIGINT (ctrl-alt-del) to start again.
+func (s *stage2) catchSignals() {
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) // then the kernel sends SIGINT; else it reboots by itself
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGPWR)
+	signal.Ignore(unix.SIGHUP, unix.SIGPIPE)
+	go func() {
+		for sig := range signals {
+			action := power.Off
+			if sig == unix.SIGINT {
+				action = power.Reboot
+			}
+			s.ask(action, "signal "+sig.String())
+		}
+	}()
+}
+
+// ask makes the machine go down; the first who asks is heard.
+func (s *stage2) ask(a power.Action, why string) {
+	select {
+	case s.down <- a:
+		s.con.Say("%s asked for by %s", a, why)
+	default:
+	}
+}
+
+func (s *stage2) await() power.Action { return <-s.down }
+
+// goDown ends everything, in order, and the machine. Each step is bounded.
+func (s *stage2) goDown(a power.Action) {
+	s.sup.Shutdown()
+	s.cancel()
+	power.KillAll(2 * time.Second)
+	if s.hand.State == stateKept {
+		s.problem(state.SaveSeed(layout.StateMount))
+		s.problem(power.Unmount(layout.StateMount))
+	}
+	s.con.Mark("%s", a)
+	s.con.Close(2 * time.Second)
+	err := power.Down(a)
+	s.con = console.Open()
+	s.con.Say("%v", fmt.Errorf("the kernel refuses: %w", err))
+	for {
+		time.Sleep(time.Hour)
+	}
+}
