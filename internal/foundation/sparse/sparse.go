@@ -4,6 +4,7 @@
 package sparse
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,14 +42,8 @@ func nextRun(data []byte) (int, bool) {
 	return n, zero
 }
 
-func isZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
-}
+// isZero compares b with itself one byte on, which runs at memory speed.
+func isZero(b []byte) bool { return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
 
 // Copy copies exactly size bytes of r to w at off. It fails when r ends early
 // and when the context ends.
