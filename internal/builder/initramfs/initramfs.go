@@ -11,8 +11,8 @@ import (
 
 	"ashlar/internal/contract/layout"
 	"ashlar/internal/contract/machine"
-	"ashlar/internal/foundation/tree"
 	"ashlar/internal/format/cpio"
+	"ashlar/internal/foundation/tree"
 )
 
 // moduleClass is a reason to carry modules.

@@ -191,3 +191,29 @@ func (m *Module) readInfo() error {
 	}
 	return nil
 }
+
+// ModulesTree gives the modules directory as the tree of an image of its own,
+// mounted at /usr/lib/modules: RELEASE/kernel/… and the lists beside it.
+func (k *Kernel) ModulesTree(epoch int64) (*tree.Tree, error) {
+	t := &tree.Tree{}
+	if err := t.Put(tree.Entry{Path: ".", Kind: tree.Dir, Mode: 0o755, MTime: epoch}); err != nil {
+		return nil, err
+	}
+	for _, name := range k.files.Paths() {
+		for _, dir := range moduleDirs {
+			rel, ok := strings.CutPrefix(name, dir)
+			if !ok || !k.owns(name) {
+				continue
+			}
+			e := *k.files.Get(name)
+			e.Path, e.MTime = rel, min(e.MTime, epoch)
+			if err := t.AddParents(rel, 0o755, epoch); err != nil {
+				return nil, err
+			}
+			if err := t.Put(e); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t, nil
+}

@@ -35,6 +35,7 @@ type Release struct {
 // Arch is what is locked for one architecture.
 type Arch struct {
 	Packages []Package `json:"packages"` // of the root, in the order in which they are configured
+	Kernel   []Package `json:"kernel"`   // kernel image and modules, unpacked but not configured; sorted by name
 	Boot     []Package `json:"boot"`     // loader files, never configured; sorted by name
 	Tools    []Package `json:"tools"`    // that run on the builder (emulator, firmware); sorted by name
 }

@@ -20,6 +20,7 @@ const (
 	GenKernel      = "vmlinuz"
 	GenInitrd      = "initrd"
 	GenRoot        = "root.squashfs"
+	GenModules     = "modules.squashfs" // kernel modules, mounted at /usr/lib/modules
 	GenManifest    = "manifest.json"
 	GrubConfig     = "boot/grub/grub.cfg"
 )

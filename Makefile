@@ -1,0 +1,35 @@
+# make run    builds ashlar, builds examples/web and serves its page from QEMU
+# make test   the whole test suite, boot tests included
+GO      ?= go
+GOFLAGS_STATIC = -trimpath -buildvcs=false -ldflags='-s -w -buildid='
+DEVICE  = internal/builder/devicebin/bin
+ARCHES  = amd64
+PORT   ?= 8080
+
+.PHONY: all build device run test lint generate clean
+
+all: build
+
+build: device
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS_STATIC) -o bin/ashlar ./cmd/ashlar
+
+device:
+	for arch in $(ARCHES); do \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(GOFLAGS_STATIC) -o $(DEVICE)/ashlar-init-$$arch ./cmd/ashlar-init || exit 1; \
+	done
+
+run: build
+	bin/ashlar run examples/web --publish $(PORT):80
+
+test: device
+	$(GO) test -timeout 60m ./...
+
+lint: device
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	$(GO) vet ./...
+
+generate: device
+	$(GO) test ./internal/builder/definition -run 'UpToDate' -update
+
+clean:
+	rm -rf bin out $(DEVICE)/ashlar-init-*

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"ashlar/internal/builder/definition"
+	"ashlar/internal/builder/pipeline"
+	"ashlar/internal/machine/qemu"
+	"ashlar/internal/ui"
+)
+
+func (a *app) initCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "init DIR", Short: "Write a commented starter definition", Args: exactArgs(1, "a directory"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir := args[0]
+			name := filepath.Join(dir, pipeline.DefinitionName)
+			abs, err := filepath.Abs(dir)
+			if err != nil {
+				return err
+			}
+			files := definition.StarterFiles(filepath.Base(abs))
+			for path := range files {
+				if _, err := os.Lstat(filepath.Join(dir, path)); err == nil {
+					return fmt.Errorf("write %s: it is there already", filepath.Join(dir, path))
+				}
+			}
+			for path, data := range files {
+				full := filepath.Join(dir, path)
+				if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+					return err
+				}
+				if err := os.WriteFile(full, data, 0o644); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(a.err, "wrote %s; next: ashlar lock %s && ashlar run %s\n", name, dir, dir)
+			return nil
+		},
+	}
+}
+
+func (a *app) lockCommand() *cobra.Command {
+	var update []string
+	c := &cobra.Command{
+		Use: "lock DIR", Short: "Choose every input and write it down", Args: exactArgs(1, "a definition's directory"),
+		Long: "Choose every input of a definition and write it to ashlar.lock. What is locked\nstays as it is; --update moves everything to the newest, --update=PKG one package.",
+	}
+	c.Flags().StringSliceVar(&update, "update", nil, "take the newest versions, of all packages or of those named")
+	c.Flags().Lookup("update").NoOptDefVal = "*"
+	c.RunE = func(c *cobra.Command, args []string) error {
+		e, err := a.env()
+		if err != nil {
+			return err
+		}
+		need := qemu.Packages()
+		opt := pipeline.LockOptions{Tools: pipeline.ToolSet{Packages: need.Packages, Without: need.Without}}
+		for _, name := range update {
+			if name == "*" {
+				opt.Update = true
+			} else {
+				opt.Only = append(opt.Only, name)
+			}
+		}
+		r, err := e.Lock(c.Context(), args[0], opt)
+		if err != nil {
+			return err
+		}
+		return a.answer(r.Diff, func(w io.Writer) error {
+			if !r.Changed {
+				fmt.Fprintln(a.err, "nothing changed")
+			}
+			for _, line := range r.Diff.Lines() {
+				fmt.Fprintln(w, line)
+			}
+			return nil
+		})
+	}
+	return c
+}
+
+func (a *app) fetchCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "fetch DIR...", Short: "Bring all locked inputs into the store", Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			e, err := a.env()
+			if err != nil {
+				return err
+			}
+			for _, dir := range args {
+				if err := e.Fetch(c.Context(), dir); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) buildCommand() *cobra.Command {
+	var opt pipeline.BuildOptions
+	var targets []string
+	var dryRun, noCache bool
+	c := &cobra.Command{Use: "build DIR", Short: "Build the artefacts", Args: exactArgs(1, "a definition's directory")}
+	c.Flags().StringVarP(&opt.Out, "out", "o", "", "output directory (default DIR/out)")
+	c.Flags().StringVar(&opt.Arch, "arch", "", "architecture (default: the definition's first)")
+	c.Flags().StringSliceVar(&targets, "target", nil, "targets (default: the definition's)")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan and do nothing")
+	c.Flags().BoolVar(&noCache, "no-cache", false, "make everything anew from the packages")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		e, err := a.env()
+		if err != nil {
+			return err
+		}
+		e.NoCache = noCache
+		opt.Targets = targets
+		if dryRun {
+			plan, err := e.Plan(c.Context(), args[0], opt)
+			if err != nil {
+				return err
+			}
+			return a.answer(plan, func(w io.Writer) error { return printPlan(w, plan) })
+		}
+		made, err := e.Build(c.Context(), args[0], opt)
+		if err != nil {
+			return err
+		}
+		return a.answer(made, func(w io.Writer) error {
+			rows := [][]string{}
+			for _, f := range made.Files {
+				rows = append(rows, []string{filepath.Join(made.Dir, f.Name), ui.Bytes(f.Size), f.Digest.String()})
+			}
+			return ui.Table(w, []string{"file", "size", "sha256"}, rows)
+		})
+	}
+	return c
+}
+
+func printPlan(w io.Writer, p *pipeline.Plan) error {
+	rows := [][]string{}
+	for _, s := range p.Steps {
+		rows = append(rows, []string{s.Verb, s.What})
+	}
+	return ui.Table(w, []string{"step", "what"}, rows)
+}
+
+func (a *app) vendorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "vendor DIR TO", Short: "Export all locked inputs, to rebuild when the mirrors are gone", Args: exactArgs(2, "a definition's directory and one to export to"),
+		Long: "Export every input that a lock names to a directory laid out as a mirror.\nSet ASHLAR_VENDOR to that directory to build from it.",
+		RunE: func(c *cobra.Command, args []string) error {
+			e, err := a.env()
+			if err != nil {
+				return err
+			}
+			n, bytes, err := e.Vendor(c.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.err, "%d files, %s in %s\n", n, ui.Bytes(bytes), args[1])
+			return nil
+		},
+	}
+}
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of ashlar.toml", Args: exactArgs(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.out.Write(definition.Schema())
+			return err
+		},
+	}
+}

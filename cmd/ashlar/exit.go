@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"ashlar/internal/builder/definition"
+	"ashlar/internal/builder/distro/deb"
+	"ashlar/internal/builder/distro/deb/resolve"
+	"ashlar/internal/builder/lock"
+	"ashlar/internal/builder/pipeline"
+	"ashlar/internal/builder/sandbox"
+	"ashlar/internal/builder/store"
+)
+
+// The exit codes are part of the interface: a number never changes its meaning.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // anything that no other code says
+	exitUsage       = 2   // the command line is wrong
+	exitDefinition  = 3   // ashlar.toml is wrong, or asks for packages that can't stand together
+	exitLock        = 4   // the lock is missing, stale or unreadable
+	exitUnavailable = 5   // an input can't be had: no network, not on the mirrors, not in the store
+	exitUntrusted   = 6   // a signature, a digest or a verification does not hold
+	exitHost        = 7   // this machine refuses: no space, no user namespaces
+	exitDifferent   = 8   // verify or diff found differences
+	exitInterrupted = 130 // by a signal
+)
+
+// exitCodes is the one table of them, in order of test, for main and the manual.
+var exitCodes = []struct {
+	code    int
+	meaning string
+	is      func(error) bool
+}{
+	{exitInterrupted, "interrupted by a signal", func(err error) bool { return errors.Is(err, context.Canceled) }},
+	{exitUsage, "the command line is wrong", asError[*usageError]},
+	{exitDefinition, "ashlar.toml is wrong, or asks for packages that can't stand together", func(err error) bool {
+		return asError[definition.Errors](err) || asError[*resolve.Error](err)
+	}},
+	{exitLock, "the lock is missing, stale or unreadable", func(err error) bool {
+		return errors.Is(err, pipeline.ErrNoLock) || errors.Is(err, lock.ErrStale)
+	}},
+	{exitHost, "this machine refuses: no space, no user namespaces", func(err error) bool {
+		return errors.Is(err, syscall.ENOSPC) || errors.Is(err, sandbox.ErrRefused)
+	}},
+	{exitUntrusted, "a signature, a digest or a date does not hold", func(err error) bool {
+		return errors.Is(err, store.ErrMismatch) || errors.Is(err, deb.ErrUntrusted)
+	}},
+	{exitUnavailable, "an input can't be had: no network, not on the mirrors, not in the store", func(err error) bool {
+		return errors.Is(err, store.ErrUnavailable)
+	}},
+	{exitDifferent, "verify or diff found differences", func(err error) bool { return errors.Is(err, errDifferent) }},
+}
+
+func asError[E error](err error) bool {
+	var target E
+	return errors.As(err, &target)
+}
+
+// errDifferent is how verify and diff end when there is something to tell; the
+// answer is printed already.
+var errDifferent = errors.New("different")
+
+// usageError is a wrong command line.
+type usageError struct{ error }
+
+// report prints an error as the story's end and gives its exit code.
+func report(err error, stderr io.Writer) int {
+	if err == nil {
+		return exitOK
+	}
+	if !errors.Is(err, errDifferent) {
+		var list definition.Errors
+		if errors.As(err, &list) {
+			fmt.Fprintln(stderr, list.Text())
+		} else {
+			fmt.Fprintf(stderr, "ashlar: %v\n", err)
+		}
+	}
+	for _, row := range exitCodes {
+		if row.is(err) {
+			return row.code
+		}
+	}
+	return exitFailed
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ashlar/internal/builder/pipeline"
+	"ashlar/internal/builder/store"
+	"ashlar/internal/ui"
+)
+
+func (a *app) diffCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "diff A B", Short: "Compare two locks or two images", Args: exactArgs(2, "two locks or two images"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			lines, err := pipeline.CompareImages(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			err = a.answer(lines, func(w io.Writer) error {
+				for _, line := range lines {
+					fmt.Fprintln(w, line)
+				}
+				return nil
+			})
+			if len(lines) > 0 {
+				err = errors.Join(err, errDifferent)
+			}
+			return err
+		},
+	}
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	var files bool
+	c := &cobra.Command{Use: "inspect IMAGE", Short: "Say what is in an image", Args: exactArgs(1, "an image")}
+	c.Flags().BoolVar(&files, "files", false, "list every file")
+	c.RunE = func(_ *cobra.Command, args []string) (err error) {
+		image, err := pipeline.OpenImage(args[0])
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, image.Close()) }()
+		return a.answer(image, func(w io.Writer) error { return printImage(w, image, files) })
+	}
+	return c
+}
+
+func printImage(w io.Writer, image *pipeline.Image, files bool) error {
+	fmt.Fprintf(w, "%s, %s, sha256 %s\n", image.Kind, ui.Bytes(image.Size), image.Digest)
+	rows := [][]string{}
+	for _, p := range image.Parts {
+		rows = append(rows, []string{p.Name, p.Format, strconv.FormatInt(p.Offset, 10), ui.Bytes(p.Size), strconv.Itoa(p.Entries), ui.Bytes(p.Bytes)})
+	}
+	if len(rows) > 0 {
+		if err := ui.Table(w, []string{"part", "format", "offset", "size", "entries", "content"}, rows); err != nil {
+			return err
+		}
+	}
+	for _, m := range image.Manifest {
+		fmt.Fprintf(w, "%s %s, kernel %s, init %s, %d packages, encoder %s\n", m.Name, m.Arch, m.Kernel, m.Init, len(m.Packages), m.Encoder)
+	}
+	if !files {
+		return nil
+	}
+	for _, p := range image.Parts {
+		if p.Tree == nil {
+			continue
+		}
+		for _, name := range p.Tree.Paths() {
+			e := p.Tree.Get(name)
+			target := ""
+			if e.Target != "" {
+				target = " -> " + e.Target
+			}
+			fmt.Fprintf(w, "%s %-8s %04o %5d:%-5d %10d %s/%s%s\n", time.Unix(e.MTime, 0).UTC().Format(time.DateTime), e.Kind, e.Mode, e.UID, e.GID, e.Size, p.Name, name, target)
+		}
+	}
+	return nil
+}
+
+func (a *app) storeCommand() *cobra.Command {
+	c := &cobra.Command{Use: "store", Short: "Look after the cache of inputs and results", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c.AddCommand(a.storeDU(), a.storeGC())
+	return c
+}
+
+func (a *app) storeDU() *cobra.Command {
+	return &cobra.Command{
+		Use: "du", Short: "Say what the store takes", Args: exactArgs(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			e, err := a.env()
+			if err != nil {
+				return err
+			}
+			usage, err := e.Store.DU()
+			if err != nil {
+				return err
+			}
+			return a.answer(usage, func(w io.Writer) error { return printUsage(w, e.Store.Dir(), usage) })
+		},
+	}
+}
+
+func printUsage(w io.Writer, dir string, u store.Usage) error {
+	fmt.Fprintln(w, dir)
+	return ui.Table(w, []string{"what", "number", "size"}, [][]string{
+		{"blobs", strconv.Itoa(u.Blobs), ui.Bytes(u.BlobBytes)},
+		{"records", strconv.Itoa(u.Records), ui.Bytes(u.RecordBytes)},
+		{"left by killed runs", strconv.Itoa(u.Temps), ui.Bytes(u.TempBytes)},
+	})
+}
+
+func (a *app) storeGC() *cobra.Command {
+	var age time.Duration
+	var keep []string
+	c := &cobra.Command{Use: "gc", Short: "Remove what has not been used for a while", Args: exactArgs(0, "no arguments")}
+	c.Flags().DurationVar(&age, "older", 30*24*time.Hour, "remove what was not used for so long")
+	c.Flags().StringSliceVar(&keep, "keep", nil, "definitions whose locked inputs stay")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		e, err := a.env()
+		if err != nil {
+			return err
+		}
+		removed, err := e.CollectGarbage(keep, age)
+		if err != nil {
+			return err
+		}
+		return a.answer(removed, func(w io.Writer) error { return printUsage(w, "removed from "+e.Store.Dir(), removed) })
+	}
+	return c
+}
+
+func isTerminal(w io.Writer) (*os.File, bool) {
+	f, ok := w.(*os.File)
+	return f, ok && ui.IsTerminal(f)
+}

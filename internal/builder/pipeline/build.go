@@ -1,0 +1,395 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"ashlar/internal/builder/boot"
+	"ashlar/internal/builder/devicebin"
+	"ashlar/internal/builder/distro/deb"
+	"ashlar/internal/builder/initramfs"
+	"ashlar/internal/builder/lock"
+	"ashlar/internal/builder/rootfs"
+	"ashlar/internal/builder/target"
+	"ashlar/internal/contract/imageinfo"
+	"ashlar/internal/contract/layout"
+	"ashlar/internal/contract/machine"
+	"ashlar/internal/format/squashfs"
+	"ashlar/internal/foundation/atomicfile"
+	"ashlar/internal/foundation/digest"
+	"ashlar/internal/foundation/tree"
+	"ashlar/internal/foundation/uuid"
+)
+
+// BuildOptions says what to build and where to put it.
+type BuildOptions struct {
+	Out  string // directory; "" is DIR/out
+	Arch string // "" is the definition's first
+
+	Targets []string // nil: the definition's
+}
+
+// The artefacts' names below the output directory.
+const (
+	DiskImage    = "disk.img"
+	ManifestFile = "manifest.json"
+	SumsFile     = "SHA256SUMS"
+)
+
+// Artefacts is what Build wrote.
+type Artefacts struct {
+	Dir      string             `json:"dir"`
+	Files    []imageinfo.File   `json:"files"` // sorted by name
+	Manifest imageinfo.Manifest `json:"-"`
+	Cmdline  string             `json:"cmdline"` // for starting the kernel directly
+	Tests    int                `json:"-"`
+}
+
+// build is one run of Build: what the steps hand on to each other.
+type build struct {
+	env   *Env
+	p     *project
+	arch  string
+	lock  lock.Arch
+	epoch int64
+	dir   string // work directory
+}
+
+// Build makes the artefacts of a locked definition.
+func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artefacts, err error) {
+	p, err := e.load(dir)
+	if err != nil {
+		return nil, err
+	}
+	b := &build{env: e, p: p, arch: opt.Arch}
+	if b.arch == "" {
+		b.arch = p.def.Arch[0]
+	}
+	if b.lock, err = p.arch(b.arch); err != nil {
+		return nil, err
+	}
+	if b.epoch, err = e.epoch(ctx, p); err != nil {
+		return nil, err
+	}
+	if err := rootfs.CheckClock(e.Now(), b.epoch); err != nil {
+		return nil, err
+	}
+	work, remove, err := e.Store.TempDir("build-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	b.dir = work
+	if opt.Out == "" {
+		opt.Out = filepath.Join(dir, "out")
+	}
+	return b.run(ctx, opt.Out)
+}
+
+// run is the product as a list of verbs.
+func (b *build) run(ctx context.Context, out string) (*Artefacts, error) {
+	if err := b.fetch(ctx); err != nil {
+		return nil, err
+	}
+	root, err := b.assemble(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kernel, modules, err := b.kernel(ctx)
+	if err != nil {
+		return nil, err
+	}
+	gen := generation{files: map[string]tree.Entry{}}
+	if gen.files[layout.GenRoot], err = b.squash(ctx, layout.GenRoot, root.Tree); err != nil {
+		return nil, err
+	}
+	if kernel != nil {
+		if err := b.addKernel(ctx, &gen, kernel, modules); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.describe(&gen, root, kernel); err != nil {
+		return nil, err
+	}
+	if kernel != nil {
+		if err := b.writeDisk(ctx, &gen); err != nil {
+			return nil, err
+		}
+	}
+	return b.publish(&gen, out)
+}
+
+// fetch brings what the lock names into the store.
+func (b *build) fetch(ctx context.Context) error {
+	return b.env.fetchPackages(ctx, b.p.lock, b.lock.Packages, b.lock.Kernel, b.lock.Boot)
+}
+
+func (b *build) unpack(ctx context.Context, packages []lock.Package) ([]*deb.Unpacked, error) {
+	return deb.UnpackAll(ctx, b.env.Store, packages, b.env.Workers, b.env.Progress)
+}
+
+func (b *build) assemble(ctx context.Context) (*rootfs.Root, error) {
+	unpacked, err := b.unpack(ctx, b.lock.Packages)
+	if err != nil {
+		return nil, err
+	}
+	device, err := devicebin.Entry(b.arch)
+	if err != nil {
+		return nil, err
+	}
+	digests := make([]digest.Digest, len(b.lock.Packages))
+	for n, p := range b.lock.Packages {
+		digests[n] = p.Digest
+	}
+	return rootfs.Assemble(ctx, rootfs.Input{
+		Definition: b.p.def, Dir: b.p.dir, Arch: b.arch, Packages: unpacked, Digests: digests, Device: device, Epoch: b.epoch,
+		Store: b.env.Store, Log: b.env.Log, Progress: b.env.Progress, NoCache: b.env.NoCache,
+	})
+}
+
+// kernel unpacks the kernel packages: the kernel, and its modules as the tree
+// of an image of their own.
+func (b *build) kernel(ctx context.Context) (*initramfs.Kernel, *tree.Tree, error) {
+	if len(b.lock.Kernel) == 0 {
+		return nil, nil, nil
+	}
+	unpacked, err := b.unpack(ctx, b.lock.Kernel)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := mergeFiles(unpacked)
+	if err != nil {
+		return nil, nil, err
+	}
+	kernel, err := initramfs.FindKernel(files)
+	if err != nil {
+		return nil, nil, err
+	}
+	modules, err := kernel.ModulesTree(b.epoch)
+	return kernel, modules, err
+}
+
+// mergeFiles puts the files of packages that share none into one tree.
+func mergeFiles(unpacked []*deb.Unpacked) (*tree.Tree, error) {
+	t := &tree.Tree{}
+	for _, u := range unpacked {
+		for _, e := range u.Entries {
+			if err := errors.Join(t.AddParents(e.Path, 0o755, 0), t.Put(e.Entry)); err != nil {
+				return nil, fmt.Errorf("unpack %s: %w", u.Control.Get("Package"), err)
+			}
+		}
+	}
+	return t, nil
+}
+
+// generation is what a disk holds one or more of.
+type generation struct {
+	files    map[string]tree.Entry // by name: kernel, initrd, images, manifest
+	manifest imageinfo.Manifest
+	id       string // directory name: the first digits of the manifest's digest
+	disk     string // path of the finished disk image
+}
+
+func (b *build) addKernel(ctx context.Context, gen *generation, kernel *initramfs.Kernel, modules *tree.Tree) error {
+	var err error
+	if gen.files[layout.GenModules], err = b.squash(ctx, layout.GenModules, modules); err != nil {
+		return err
+	}
+	device, err := devicebin.Entry(b.arch)
+	if err != nil {
+		return err
+	}
+	initrd, err := initramfs.Build(initramfs.Input{
+		Kernel: kernel, Modules: b.p.def.Kernel.Modules, Device: device, Epoch: b.epoch,
+		Boot: machine.Boot{
+			Version: machine.Version, Name: b.p.def.Name, RootMode: b.p.def.Root.Mode, Init: b.p.def.Init, DiskWait: 30,
+			System: "UUID=" + b.uuid(layout.PartSystem), State: "UUID=" + b.uuid(layout.PartState),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	gen.files[layout.GenInitrd] = tree.NewFile(layout.GenInitrd, 0o444, initrd)
+	image := kernel.Image
+	image.Mode = 0o444
+	gen.files[layout.GenKernel] = image
+	return nil
+}
+
+// uuid derives an identity from the name, the label and the lock.
+func (b *build) uuid(label string) string {
+	return uuid.Derive(b.p.def.Name, label, b.p.sum.String()).String()
+}
+
+// squash writes a tree as a squashfs image into the work directory.
+func (b *build) squash(ctx context.Context, name string, t *tree.Tree) (e tree.Entry, err error) {
+	compressor, err := compressorOf(b.p.def.Image)
+	if err != nil {
+		return e, err
+	}
+	blockSize, err := blockSizeOf(b.p.def.Image)
+	if err != nil {
+		return e, err
+	}
+	path := filepath.Join(b.dir, name)
+	f, err := os.Create(path)
+	if err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	opt := squashfs.Options{Compressor: compressor, BlockSize: blockSize, Epoch: b.epoch, Workers: b.env.Workers, Progress: b.env.Progress}
+	if !b.env.NoCache {
+		opt.Cache = blockCache{b.env.Store}
+	}
+	if _, err := squashfs.Write(ctx, f, t, opt); err != nil {
+		return e, fmt.Errorf("write %s: %w", name, err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return e, err
+	}
+	d, size, err := digest.Reader(f)
+	return tree.Entry{Path: name, Kind: tree.File, Mode: 0o444, Size: size, Digest: d, Source: tree.HostFile(path)}, err
+}
+
+// cmdline is the kernel command line up to what the loader adds.
+func (b *build) cmdline() string {
+	line := "console=tty0 console=ttyS0,115200 panic=10"
+	if extra := strings.TrimSpace(b.p.def.Kernel.Cmdline); extra != "" {
+		line += " " + extra
+	}
+	return line
+}
+
+// describe writes the manifest and names the generation by it.
+func (b *build) describe(gen *generation, root *rootfs.Root, kernel *initramfs.Kernel) error {
+	m := imageinfo.Manifest{
+		Version: imageinfo.Version, Name: b.p.def.Name, Arch: b.arch, Lock: b.p.sum.String(), Epoch: b.epoch,
+		Cmdline: b.cmdline(), Init: b.p.def.Init, Tool: b.env.Version, Encoder: b.p.lock.Encoder, Packages: root.Packages,
+	}
+	if kernel != nil {
+		m.Kernel = kernel.Release
+	}
+	for _, name := range sortedKeys(gen.files) {
+		e := gen.files[name]
+		if e.Digest.IsZero() {
+			r, err := e.Open()
+			if err != nil {
+				return err
+			}
+			if e.Digest, _, err = digest.Reader(r); err != nil {
+				return err
+			}
+			if err := r.Close(); err != nil {
+				return err
+			}
+			gen.files[name] = e
+		}
+		m.Files = append(m.Files, imageinfo.File{Name: name, Size: e.Size, Digest: e.Digest})
+	}
+	data, err := json.MarshalIndent(m, "", "\t")
+	if err != nil {
+		return err
+	}
+	manifest := tree.NewFile(layout.GenManifest, 0o444, append(data, '\n'))
+	gen.files[layout.GenManifest] = manifest
+	gen.manifest, gen.id = m, manifest.Digest.String()[:16]
+	return nil
+}
+
+// menuSeconds is how long the boot menu waits for a key.
+const menuSeconds = 1
+
+// writeDisk makes the disk image in the work directory.
+func (b *build) writeDisk(ctx context.Context, gen *generation) error {
+	unpacked, err := b.unpack(ctx, b.lock.Boot)
+	if err != nil {
+		return err
+	}
+	loaders, err := mergeFiles(unpacked)
+	if err != nil {
+		return err
+	}
+	files, err := boot.Make(boot.Input{
+		Loader: boot.FromTree(loaders), Timeout: menuSeconds, SystemUUID: b.uuid(layout.PartSystem), Generation: gen.id,
+		Title: b.p.def.Name, Cmdline: b.cmdline(), Epoch: b.epoch,
+	})
+	if err != nil {
+		return fmt.Errorf("prepare boot loader: %w", err)
+	}
+	for _, name := range sortedKeys(gen.files) {
+		e := gen.files[name]
+		e.Path, e.MTime, e.UID, e.GID, e.Mode = layout.GenerationsDir+"/"+gen.id+"/"+name, b.epoch, 0, 0, 0o444
+		if err := errors.Join(files.System.AddParents(e.Path, 0o755, b.epoch), files.System.Put(e)); err != nil {
+			return err
+		}
+	}
+	sizes, err := diskSizes(b.p.def.Disk)
+	if err != nil {
+		return err
+	}
+	plan, err := target.PlanDisk(target.DiskInput{
+		Name: b.p.def.Name, Lock: b.p.sum.String(), Epoch: b.epoch, ESP: files.ESP, System: files.System,
+		BootCode: files.BootCode, SystemSize: sizes.system, StateSize: sizes.state,
+	})
+	if err != nil {
+		return fmt.Errorf("plan disk: %w", err)
+	}
+	gen.disk = filepath.Join(b.dir, DiskImage)
+	f, err := os.Create(gen.disk)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(plan.Write(ctx, f), f.Close()); err != nil {
+		return fmt.Errorf("write disk image: %w", err)
+	}
+	return nil
+}
+
+// publish puts the artefacts into the output directory, each old or new and
+// never a part; the sums come last.
+func (b *build) publish(gen *generation, out string) (*Artefacts, error) {
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return nil, fmt.Errorf("make output directory: %w", err)
+	}
+	removeStale(out)
+	a := &Artefacts{Dir: out, Manifest: gen.manifest, Cmdline: b.cmdline() + " " + layout.ParamGeneration + "=" + gen.id}
+	for _, name := range sortedKeys(gen.files) {
+		e := gen.files[name]
+		r, err := e.Open()
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(atomicfile.WriteReader(filepath.Join(out, name), atomicfile.Options{}, r), r.Close()); err != nil {
+			return nil, err
+		}
+		a.Files = append(a.Files, imageinfo.File{Name: name, Size: e.Size, Digest: e.Digest})
+	}
+	if gen.disk != "" {
+		row, err := publishSparse(gen.disk, filepath.Join(out, DiskImage))
+		if err != nil {
+			return nil, err
+		}
+		a.Files = append(a.Files, row)
+	}
+	sort.Slice(a.Files, func(i, j int) bool { return a.Files[i].Name < a.Files[j].Name })
+	var sums strings.Builder
+	for _, f := range a.Files {
+		fmt.Fprintf(&sums, "%s  %s\n", f.Digest, f.Name)
+	}
+	return a, atomicfile.WriteBytes(filepath.Join(out, SumsFile), atomicfile.Options{}, []byte(sums.String()))
+}
+
+// removeStale removes what a build that was killed has left in the output.
+func removeStale(out string) {
+	leftovers, _ := filepath.Glob(filepath.Join(out, ".*.tmp-*"))
+	for _, path := range leftovers {
+		os.Remove(path) // what cannot be removed is in nobody's way
+	}
+}
