@@ -12,11 +12,11 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files, the schema and the manual")
 
-// section is a named part of a golden file, which is in txtar's form: a comment,
+// goldenPart is a named part of a golden file, which is in txtar's form: a comment,
 // then each part below a line "-- NAME --".
-type section struct{ name, text string }
+type goldenPart struct{ name, text string }
 
-func readGolden(t *testing.T, file string) (comment string, sections []section) {
+func readGolden(t *testing.T, file string) (comment string, sections []goldenPart) {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -26,7 +26,7 @@ func readGolden(t *testing.T, file string) (comment string, sections []section) 
 		name, ok := strings.CutPrefix(strings.TrimSuffix(line, " --\n"), "-- ")
 		switch {
 		case ok && strings.HasSuffix(line, " --\n"):
-			sections = append(sections, section{name: name})
+			sections = append(sections, goldenPart{name: name})
 		case len(sections) == 0:
 			comment += line
 		default:
@@ -64,7 +64,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func errorText(in section) string {
+func errorText(in goldenPart) string {
 	_, err := Parse(in.name, []byte(in.text))
 	var all Errors
 	if !errors.As(err, &all) {
@@ -73,7 +73,7 @@ func errorText(in section) string {
 	return all.Text()
 }
 
-func rewrite(t *testing.T, file, comment string, sections []section) {
+func rewrite(t *testing.T, file, comment string, sections []goldenPart) {
 	t.Helper()
 	out := comment
 	for _, in := range sections {

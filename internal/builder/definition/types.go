@@ -23,7 +23,7 @@ type Definition struct {
 	Name       string             `toml:"name" doc:"Name of the machine image: letters, digits, dots and dashes." example:"web" form:"name" required:"true"`
 	Arch       []string           `toml:"arch" doc:"Debian architectures to lock and build." enum:"amd64" default:"amd64" unique:"true" nonempty:"true"`
 	Base       Base               `toml:"base" doc:"Where packages come from."`
-	Packages   []string           `toml:"packages" doc:"Packages to install, as names or name=version." example:"nginx-light" form:"package" unique:"true"`
+	Packages   []string           `toml:"packages" doc:"Packages to install, as names or name=version." example:"nginx" form:"package" unique:"true"`
 	Pins       []Pin              `toml:"pins" doc:"Single packages taken from elsewhere or at another version than the suites give."`
 	Essential  bool               `toml:"essential" doc:"Install what Debian calls essential: a shell and the usual tools. Without it an image can hold a static program and nothing else." default:"true"`
 	Recommends bool               `toml:"recommends" doc:"Also install what packages recommend." default:"false"`
