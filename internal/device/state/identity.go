@@ -31,7 +31,7 @@ func MachineID(store string) (string, error) {
 	raw[6] = raw[6]&0x0f | 0x40
 	raw[8] = raw[8]&0x3f | 0x80
 	id := hex.EncodeToString(raw[:])
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return id, fmt.Errorf("keep machine id: %w", err)
 	}
 	if err := atomicfile.WriteBytes(path, atomicfile.Options{Mode: 0o444, Sync: true}, []byte(id+"\n")); err != nil {
@@ -95,7 +95,7 @@ func SaveSeed(store string) error {
 		return fmt.Errorf("make random seed: %d bytes: %w", n, err)
 	}
 	path := seedPath(store)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("keep random seed: %w", err)
 	}
 	return atomicfile.WriteBytes(path, atomicfile.Options{Mode: 0o600, Sync: true}, seed)

@@ -35,6 +35,13 @@ type Binder func(source, target string) error
 // mounted) and shows it in root. A path that fails is in the error; the others
 // are still bound.
 func Bind(store, root string, declared []machine.State, bind Binder) error {
+	// Closed to all but root: a path may lie below a directory that is closed in
+	// the root, and here its parents are only made.
+	for _, dir := range []string{treeDir, ownDir} {
+		if err := makeClosed(filepath.Join(store, dir)); err != nil {
+			return fmt.Errorf("keep state: %w", err)
+		}
+	}
 	sorted := append([]machine.State(nil), declared...)
 	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].Path < sorted[j].Path })
 	var failed []error
@@ -44,6 +51,13 @@ func Bind(store, root string, declared []machine.State, bind Binder) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+func makeClosed(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
 }
 
 func bindOne(store, root string, s machine.State, bind Binder) error {
