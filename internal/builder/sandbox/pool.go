@@ -1,0 +1,130 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"ashlar/internal/foundation/tree"
+)
+
+// A pool is a directory of files that lower layers are linked from:
+//
+//	ab/DIGEST-MODE-MTIME-SLOT
+//
+// ab are the first digits of the digest, MODE is octal, MTIME in seconds, SLOT
+// tells files of one tree apart that agree in all of these. A file appears by
+// rename, whole; its size, mode and owner are checked at each use. Contents are
+// as trustworthy as the directory, which only its owner can enter.
+type pool struct {
+	dir      string
+	uid, gid uint32
+}
+
+// poolKey is the name up to the slot; "" when the content is not known by digest.
+func poolKey(e *tree.Entry) string {
+	if e.Digest.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%s-%04o-%d", e.Digest, e.Mode&0o7777, e.MTime)
+}
+
+// link makes name a file of the pool, which is filled on the way.
+func (p *pool) link(e *tree.Entry, slot int, name string) error {
+	key := poolKey(e)
+	from := filepath.Join(p.dir, key[:2], fmt.Sprintf("%s-%d", key, slot))
+	for try := 0; ; try++ {
+		err := os.Link(from, name)
+		switch {
+		case err == nil && p.sound(e, name):
+			return nil
+		case err == nil:
+			err = errors.Join(os.Remove(name), os.Remove(from))
+		case errors.Is(err, fs.ErrNotExist):
+			err = p.fill(e, from)
+		case errors.Is(err, unix.EMLINK), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM):
+			return writeFile(e, name)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if try == 3 { // someone keeps removing it
+			return writeFile(e, name)
+		}
+	}
+}
+
+// sound reports whether a pool file is what its name says, as far as the inode
+// tells; a crash of the machine may have left it short.
+func (p *pool) sound(e *tree.Entry, name string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(name, &st) == nil && st.Mode == unix.S_IFREG|e.Mode&0o7777 &&
+		st.Size == e.Size && st.Mtim.Sec == e.MTime && st.Uid == p.uid && st.Gid == p.gid
+}
+
+func (p *pool) fill(e *tree.Entry, name string) error {
+	dir := filepath.Dir(name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp(dir, ".new-")
+	if err != nil {
+		return err
+	}
+	whole := filepath.Join(temp, "file")
+	err = writeFile(e, whole)
+	if err == nil {
+		err = os.Rename(whole, name)
+	}
+	return errors.Join(err, os.RemoveAll(temp))
+}
+
+// writeFile writes the entry's content, owner record, mode and time.
+func writeFile(e *tree.Entry, name string) error {
+	out, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = copyContent(out, e)
+	if o := (owner{e.UID, e.GID}); err == nil && o != (owner{}) {
+		err = unix.Fsetxattr(int(out.Fd()), ownerXattr, []byte(o.String()), 0)
+	}
+	if err == nil {
+		err = unix.Fchmod(int(out.Fd()), e.Mode&0o7777)
+	}
+	err = errors.Join(err, out.Close())
+	if err == nil {
+		err = setTime(name, e.MTime)
+	}
+	return err
+}
+
+func copyContent(out *os.File, e *tree.Entry) error {
+	if e.Size == 0 {
+		return nil
+	}
+	in, err := openContent(e)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(out, in) // of file to file: in the kernel, shared blocks where it can
+	if err := errors.Join(err, in.Close()); err != nil {
+		return err
+	}
+	if n != e.Size {
+		return fmt.Errorf("content has %d bytes, the entry says %d", n, e.Size)
+	}
+	return nil
+}
+
+func openContent(e *tree.Entry) (io.ReadCloser, error) {
+	if p, ok := e.Source.(interface{ Path() string }); ok {
+		return os.Open(p.Path())
+	}
+	return e.Open()
+}
