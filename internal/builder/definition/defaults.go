@@ -56,7 +56,10 @@ func (d *Definition) complete() {
 	if d.Hostname == "" {
 		d.Hostname = d.Name
 	}
-	if d.Kernel.Package == "" {
+	switch d.Kernel.Package {
+	case "none":
+		d.Kernel.Package = ""
+	case "":
 		d.Kernel.Package = map[string]string{"debian": "linux-image-cloud-amd64", "ubuntu": "linux-image-virtual"}[d.Base.Distro]
 	}
 	for _, name := range sortedKeys(d.Services) {

@@ -133,11 +133,3 @@ func (d *decoder) checkFile(dir, key, name string, wantDir bool) {
 		d.src.report(d.present[key], key, quote(name)+" is not "+what, "")
 	}
 }
-
-// CheckName says what is wrong with a name for a definition, nil when nothing is.
-func CheckName(name string) error {
-	if why := forms["name"].why(name, false); why != "" {
-		return fmt.Errorf("%s; %s", why, forms["name"].hint)
-	}
-	return nil
-}

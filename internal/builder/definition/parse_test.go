@@ -188,12 +188,12 @@ func TestStarter(t *testing.T) {
 		t.Errorf("starter: %+v", def)
 	}
 	dir := t.TempDir()
-	for _, f := range StarterFiles("my-server") {
-		path := filepath.Join(dir, f.Path)
+	for name, data := range StarterFiles("my-server") {
+		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, f.Data, 0o644); err != nil {
+		if err := os.WriteFile(path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -207,6 +207,25 @@ func TestStarter(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(dir, def.Files.Dir, "var/www/html/index.html"))
 	if err != nil || !bytes.Contains(page, []byte(def.Tests[0].Expect)) {
 		t.Errorf("the page does not hold what the test expects: %q, %v", page, err)
+	}
+}
+
+// The name of any directory gives a starter that parses.
+func TestStarterNames(t *testing.T) {
+	for text, want := range map[string]string{
+		"web": "web", "my_server": "my-server", "Größe 2": "Gr--e-2", ".": "server", "/": "server", "a..b": "server", "-x-": "x", "": "server",
+		strings.Repeat("a", 63) + "--b": strings.Repeat("a", 63), strings.Repeat("a", 64): "server",
+	} {
+		if got := mustParse(t, string(Starter(text))).Name; got != want {
+			t.Errorf("%q gives the name %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestNoKernel(t *testing.T) {
+	with, without := mustParse(t, minimal), mustParse(t, minimal+"kernel.package = \"none\"\n")
+	if without.Kernel.Package != "" || with.InputDigest() == without.InputDigest() {
+		t.Errorf("kernel.package = %q", without.Kernel.Package)
 	}
 }
 

@@ -78,7 +78,7 @@ type Pin struct {
 	Priority int    `toml:"priority" doc:"Pin priority, as in apt_preferences(5)." default:"1001" min:"-32768" max:"32767"`
 }
 
-// Kernel chooses the kernel.
+// Kernel chooses the kernel. Package is empty when the definition says none.
 type Kernel struct {
 	Package string   `toml:"package" doc:"Kernel package; none leaves the kernel out. Default: linux-image-cloud-amd64 on Debian, linux-image-virtual on Ubuntu." form:"packagename"`
 	Cmdline string   `toml:"cmdline" doc:"Added to the kernel command line." example:"quiet" form:"line"`
