@@ -3,6 +3,7 @@ package resolve
 import (
 	"crypto/sha256"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,23 +81,29 @@ func (a *apt) run(args ...string) (string, error) {
 }
 
 // install gives "name=version" of what apt would install, sorted; nil and
-// apt's words if it refuses.
+// apt's words if it refuses. --print-uris does without the simulation of dpkg.
 func (a *apt) install(recommends bool, names ...string) ([]string, string) {
 	option := "--no-install-recommends"
 	if recommends {
 		option = "--install-recommends"
 	}
-	out, err := a.run(append([]string{"-s", option, "install"}, names...)...)
+	out, err := a.run(append([]string{"-qq", "--print-uris", option, "install"}, names...)...)
 	if err != nil {
 		return nil, out
 	}
-	var got []string
+	got := []string{}
 	for line := range strings.Lines(out) {
-		// Inst NAME (VERSION ARCHIVE [ARCH]) …
-		if f := strings.Fields(line); len(f) > 2 && f[0] == "Inst" {
-			name, _, _ := strings.Cut(f[1], ":")
-			got = append(got, name+"="+strings.TrimPrefix(f[2], "("))
+		// 'URI' NAME_VERSION_ARCH.deb SIZE HASH
+		f := strings.Fields(line)
+		if len(f) != 4 || f[0][0] != '\'' {
+			continue
 		}
+		parts := strings.Split(f[1], "_")
+		version, err := url.PathUnescape(parts[1])
+		if len(parts) != 3 || err != nil {
+			return nil, "cannot read: " + line
+		}
+		got = append(got, parts[0]+"="+version)
 	}
 	slices.Sort(got)
 	return got, out
