@@ -135,7 +135,7 @@ func (p *initProcess) start1(c *command) reply {
 		return reply{Err: toWire("run", c.path, err)}
 	}
 	if p.killed.Load() == c.args.Serial { // the order came before there was whom to kill
-		_ = unix.Kill(-1, unix.SIGKILL)
+		killAll()
 	}
 	return reply{Status: waitAll(pid)}
 }
@@ -160,8 +160,15 @@ func waitAll(pid int) *exitStatus {
 		} else {
 			status.Code = ws.ExitStatus()
 		}
-		// From init this reaches everything in the namespace but init. Once is
-		// enough: a fork under way fails or its child gets the signal too.
+		// Once is enough: a fork under way fails or its child gets the signal too.
+		killAll()
+	}
+}
+
+// killAll ends every process of the sandbox but init. It must never run where
+// it would reach others.
+func killAll() {
+	if os.Getpid() == 1 && IsChild() {
 		_ = unix.Kill(-1, unix.SIGKILL)
 	}
 }

@@ -40,7 +40,7 @@ func (p *initProcess) handle(req *request, files []*os.File) (reply, *os.File) {
 	case "kill":
 		if req.Run != nil {
 			p.killed.Store(req.Run.Serial)
-			_ = unix.Kill(-1, unix.SIGKILL)
+			killAll()
 		}
 	case "open":
 		out, err = p.openRegular(req.Path)
