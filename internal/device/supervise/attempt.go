@@ -246,11 +246,11 @@ func (sv *service) noteExit(exit Exit) {
 // stop asks the main process to end, and makes it when it does not in time.
 func (sv *service) stop(run *running, main Process) {
 	sv.setState(control.StateStopping)
-	signal := unix.SIGTERM
+	number := unix.SIGTERM
 	if n := unix.SignalNum(sv.spec.StopSignal); n != 0 {
-		signal = n
+		number = n
 	}
-	_ = unix.Kill(main.PID, signal) // ended by itself: Done tells
+	_ = signal(main.PID, number) // ended by itself: Done tells
 	limit := time.NewTimer(sv.limits.stop)
 	defer limit.Stop()
 	for {
@@ -262,7 +262,7 @@ func (sv *service) stop(run *running, main Process) {
 		case <-limit.C:
 			sv.sup.opt.Say("service %s did not stop within %s: killed", sv.spec.Name, sv.limits.stop)
 			sv.group.kill(main.PID)
-			_ = unix.Kill(main.PID, unix.SIGKILL)
+			_ = signal(main.PID, unix.SIGKILL) // in the group, as a rule
 			sv.noteExit(<-main.Done)
 			return
 		}

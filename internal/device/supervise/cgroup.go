@@ -65,23 +65,33 @@ func removeGroups(dir string) {
 	_ = unix.Rmdir(dir) // in use: stays
 }
 
-// kill ends every process of the service at once. leader is a process that
-// leads the service's session, or 0.
-func (g group) kill(leader int) {
-	if leader > 1 {
-		_ = unix.Kill(-leader, unix.SIGKILL) // ended already: nothing to do
+// signal sends a signal to one process. Numbers that mean more than one
+// process to kill(2), and PID 1, are refused: a wrong one would reach all.
+func signal(pid int, number unix.Signal) error {
+	if pid <= 1 {
+		return fmt.Errorf("send signal: %d is no process of a service", pid)
 	}
+	return unix.Kill(pid, number)
+}
+
+// kill ends every process of the service at once. leader is a process that
+// leads the service's session, or 0; it counts where there is no control group.
+func (g group) kill(leader int) {
 	if g.dir == "" {
+		if leader > 1 {
+			_ = unix.Kill(-leader, unix.SIGKILL) // ended already: nothing to do
+		}
 		return
 	}
-	if len(g.pids()) == 0 {
+	pids := g.pids()
+	if len(pids) == 0 {
 		return
 	}
 	if os.WriteFile(filepath.Join(g.dir, "cgroup.kill"), []byte("1"), 0) == nil {
 		return
 	}
-	for _, pid := range g.pids() { // kernels before 5.14
-		_ = unix.Kill(pid, unix.SIGKILL)
+	for _, pid := range pids { // kernels before 5.14
+		_ = signal(pid, unix.SIGKILL) // ended already: nothing to do
 	}
 }
 

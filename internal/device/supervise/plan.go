@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -63,22 +64,17 @@ func (p *Plan) addEdges(s machine.Service, known map[string]bool) {
 }
 
 func addName(names []string, name string) []string {
-	for _, n := range names {
-		if n == name {
-			return names
-		}
+	if slices.Contains(names, name) {
+		return names
 	}
 	return append(names, name)
 }
 
-func removeName(names []string, name string) []string {
-	var out []string
-	for _, n := range names {
-		if n != name {
-			out = append(out, n)
-		}
+func removeEdge(edges map[string][]string, from, to string) {
+	edges[from] = slices.DeleteFunc(edges[from], func(name string) bool { return name == to })
+	if len(edges[from]) == 0 {
+		delete(edges, from)
 	}
-	return out
 }
 
 // openCycles walks depth first by name; an edge back into the path that is
@@ -94,12 +90,12 @@ func (p *Plan) openCycles() {
 	visit = func(name string) {
 		mark[name] = onPath
 		path = append(path, name)
-		for _, next := range append([]string(nil), p.Wait[name]...) {
+		for _, next := range slices.Clone(p.Wait[name]) {
 			switch mark[next] {
 			case onPath:
 				p.Problems = append(p.Problems, cycleText(path, next))
-				p.Wait[name] = removeName(p.Wait[name], next)
-				p.Need[name] = removeName(p.Need[name], next)
+				removeEdge(p.Wait, name, next)
+				removeEdge(p.Need, name, next)
 			case 0:
 				visit(next)
 			}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
+	ossignal "os/signal"
 	"sync"
 	"syscall"
 
@@ -75,14 +75,14 @@ type Reaper struct {
 // NewReaper starts reaping.
 func NewReaper() *Reaper {
 	r := &Reaper{waiting: map[int]chan Exit{}, signals: make(chan os.Signal, 1), stop: make(chan struct{})}
-	signal.Notify(r.signals, unix.SIGCHLD)
+	ossignal.Notify(r.signals, unix.SIGCHLD)
 	go r.loop()
 	return r
 }
 
 // Close ends the reaping.
 func (r *Reaper) Close() {
-	signal.Stop(r.signals)
+	ossignal.Stop(r.signals)
 	close(r.stop)
 }
 

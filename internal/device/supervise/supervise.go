@@ -164,21 +164,21 @@ func (s *Supervisor) StopService(ctx context.Context, name string) error {
 }
 
 // Signal sends a signal to the main process of a service.
-func (s *Supervisor) Signal(name, signal string) error {
+func (s *Supervisor) Signal(name, word string) error {
 	sv, err := s.find(name)
 	if err != nil {
 		return err
 	}
-	number := unix.SignalNum(signal)
+	number := unix.SignalNum(word)
 	if number == 0 {
-		return fmt.Errorf("signal %s: unknown signal %q", name, signal)
+		return fmt.Errorf("signal %s: unknown signal %q", name, word)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sv.pid == 0 {
 		return fmt.Errorf("signal %s: it has no process", name)
 	}
-	if err := unix.Kill(sv.pid, number); err != nil {
+	if err := signal(sv.pid, number); err != nil {
 		return fmt.Errorf("signal %s: %w", name, err)
 	}
 	return nil
