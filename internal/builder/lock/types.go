@@ -2,8 +2,9 @@
 // text made for version control.
 //
 // The form is JSON with sorted keys and one package or release a line, so that
-// a diff shows one line a changed package. A build consults nothing but the
-// lock and the store.
+// a diff shows one line a changed package. There is one form for one content:
+// Parse refuses any other, so the digest of the file names the lock. A build
+// consults nothing but the lock and the store.
 package lock
 
 import "ashlar/internal/foundation/digest"
