@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -61,7 +62,7 @@ func debianTar(t testing.TB) string {
 	}
 	mirror, tool := testenv.Mirror(t), testenv.RequireTool(t, "mmdebstrap")
 	temp := name + ".new"
-	out, err := exec.Command(tool, "--variant=extract", "--include=?essential,libcap2-bin,passwd,busybox-static", "--format=tar",
+	out, err := exec.Command(tool, "--variant=extract", "--include=?essential", "--include=libcap2-bin,passwd,busybox-static", "--format=tar",
 		"trixie", temp, mirror).CombinedOutput()
 	if err != nil {
 		t.Fatalf("mmdebstrap: %v\n%s", err, out)
@@ -82,17 +83,17 @@ func (b blob) Path() string                 { return string(b) }
 type blobs string
 
 func (dir blobs) put(r io.Reader) (digest.Digest, int64, tree.Content, error) {
-	if err := os.MkdirAll(string(dir), 0o755); err != nil {
-		return digest.Digest{}, 0, nil, err
+	data, err := io.ReadAll(r)
+	if err == nil {
+		err = os.MkdirAll(string(dir), 0o755)
 	}
-	f, err := os.CreateTemp(string(dir), "new-")
-	if err != nil {
-		return digest.Digest{}, 0, nil, err
-	}
-	sum, n, err := digest.Copy(f, r)
+	sum := digest.Of(data)
 	name := filepath.Join(string(dir), sum.String())
-	err = errors.Join(err, f.Chmod(0o444), f.Close(), os.Rename(f.Name(), name))
-	return sum, n, blob(name), err
+	if _, statErr := os.Stat(name); err == nil && statErr != nil {
+		temp := fmt.Sprintf("%s.%d", name, os.Getpid())
+		err = errors.Join(os.WriteFile(temp, data, 0o444), os.Rename(temp, name))
+	}
+	return sum, int64(len(data)), blob(name), err
 }
 
 // readTar makes a tree of a tar, contents in a blob directory.
@@ -115,7 +116,10 @@ func readTar(name string, store blobs) (*tree.Tree, error) {
 			return nil, err
 		}
 	}
-	// What package scripts of base-passwd would have made.
+	// What package scripts of base-files and base-passwd would have made.
+	if err := t.Put(tree.NewDir("srv", 0o755)); err != nil {
+		return nil, err
+	}
 	for _, file := range []struct {
 		name, data string
 		mode, gid  uint32
@@ -177,16 +181,26 @@ func testDir(t testing.TB) string {
 	return dir
 }
 
-// shared holds what all tests of this process may share: the tree's blobs and
-// a pool, in the cache.
+// parsedTree reads the cached tar once for the process.
+var parsedTree = sync.OnceValues(func() (*tree.Tree, error) {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	cache := filepath.Join(base, "ashlar-test", "sandbox")
+	return readTar(filepath.Join(cache, "trixie-extract.tar"), blobs(filepath.Join(cache, "blobs")))
+})
+
+// debianTree gives the Debian root and a pool, which lies in the cache.
 func debianTree(t testing.TB) (*tree.Tree, string) {
 	t.Helper()
 	cache := cacheDir(t)
-	lower, err := readTar(debianTar(t), blobs(filepath.Join(cache, "blobs")))
+	debianTar(t)
+	lower, err := parsedTree()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return lower, filepath.Join(cache, "pool")
+	return lower.Clone(), filepath.Join(cache, "pool")
 }
 
 type box struct {

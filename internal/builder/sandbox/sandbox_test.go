@@ -51,12 +51,12 @@ func TestApart(t *testing.T) {
 		"ls -d /work /root/.cache 2>/dev/null || true":                                                           "",
 		"awk '{print $5}' /proc/1/mountinfo 2>/dev/null | head -1; cut -d' ' -f5 /proc/self/mountinfo | head -1": "/\n",
 		"env | grep LEAK || true":                                                                                "",
-		"ls -l /proc/1/fd 2>&1 | grep -c denied || true; ls /proc/1/root 2>&1 | grep -ic denied || true":         "1\n1\n",
+		"for f in /proc/1/fd/* /proc/1/root /proc/1/cwd /proc/1/exe; do readlink $f || true; done":               "",
 		"mount -t tmpfs x /mnt 2>/dev/null || echo no":                                                           "no\n",
 		"unshare -U true 2>/dev/null || echo no":                                                                 "no\n",
 		"(echo 1 > /proc/sys/kernel/panic) 2>/dev/null || echo no":                                               "no\n",
 		"date -s 2001-01-01 >/dev/null 2>&1 || echo no":                                                          "no\n",
-		"grep -E '^(Seccomp|CapEff|CapInh)' /proc/self/status | tr -d '\\t\\n '":                                 "CapInh:0000000000000000CapEff:00000000A00405FFSeccomp:2",
+		"grep -E '^(Seccomp|CapEff|CapInh)' /proc/self/status | tr -d '\\t\\n '":                                 "CapInh:0000000000000000CapEff:00000000a00401ffSeccomp:2Seccomp_filters:1",
 	} {
 		got := b.sh(script)
 		if !strings.EqualFold(got, want) {
