@@ -3,6 +3,7 @@ package ext4
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/foundation/uuid"
 	"ashlar/internal/testenv"
@@ -111,5 +113,106 @@ func TestFsckIsClean(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			fsck(t, build(t, example(t), options(size)))
 		})
+	}
+}
+
+// The same arguments give the same bytes, today and with the next Go.
+func TestGolden(t *testing.T) {
+	for size, want := range map[int64]string{64 << 20: "497a6c5a9bcea4b1534c37be827850ccc8364b40f32a7ad0c106c46bfaa50361", 300 << 20: "9b06d8918d1dab04228f318948b6147fd1bb5a5e17ba57d6365ed46352ecf181"} {
+		for range 2 {
+			f, err := os.Open(build(t, example(t), options(size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum, _, err := digest.Reader(f)
+			if err := errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if sum.String() != want {
+				t.Errorf("%d bytes: digest %s, want %s", size, sum, want)
+			}
+		}
+	}
+}
+
+type discard struct{ wrote bool }
+
+func (d *discard) WriteAt(p []byte, _ int64) (int, error) { d.wrote = true; return len(p), nil }
+
+func TestWriteRefuses(t *testing.T) {
+	with := func(entries ...tree.Entry) *tree.Tree {
+		tr := &tree.Tree{}
+		for _, e := range entries {
+			if err := tr.Put(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return tr
+	}
+	file := func(change func(*tree.Entry)) *tree.Tree {
+		e := tree.NewFile("a", 0o644, []byte("abcd"))
+		change(&e)
+		return with(e)
+	}
+	fits := options(16 << 20)
+	long := fits
+	long.Label = "seventeen letters"
+	for want, c := range map[string]struct {
+		tr  *tree.Tree
+		opt Options
+	}{
+		"must be from":        {with(), options(4 << 20)},
+		"longer than 16":      {with(), long},
+		"larger":              {file(func(e *tree.Entry) { e.Size = 1 << 30 }), fits},
+		"not in the tree":     {with(tree.NewFile("no/parent", 0o644, nil)), fits},
+		"no file of the tree": {with(tree.Entry{Path: "l", Kind: tree.HardLink, Target: "none"}), fits},
+		"longer than 255":     {with(tree.NewFile(strings.Repeat("n", 256), 0o644, nil)), fits},
+		"at most 4095":        {with(tree.NewSymlink("l", strings.Repeat("l", 4096))), fits},
+		"access lists":        {file(func(e *tree.Entry) { e.Xattrs = []tree.Xattr{{Name: "system.posix_acl_access"}} }), fits},
+		"no namespace":        {file(func(e *tree.Entry) { e.Xattrs = []tree.Xattr{{Name: "what.ever"}} }), fits},
+		"need more than":      {file(func(e *tree.Entry) { e.Xattrs = []tree.Xattr{{Name: "user.a", Value: make([]byte, 5000)}} }), fits},
+		"must be directories": {with(tree.NewFile("lost+found", 0o644, nil)), fits},
+		"numbers are out":     {with(tree.Entry{Path: "d", Kind: tree.CharDevice, Major: 1 << 13}), fits},
+	} {
+		d := &discard{}
+		err := Write(context.Background(), d, c.tr, c.opt)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got error %v", want, err)
+		}
+		if d.wrote {
+			t.Errorf("%s: something was written", want)
+		}
+	}
+	for want, size := range map[string]int64{"its size": 3, "unexpected EOF": 5} {
+		err := Write(context.Background(), &discard{}, file(func(e *tree.Entry) { e.Size = size }), fits)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got error %v", want, err)
+		}
+	}
+}
+
+// Names that fill directory blocks to the last byte, and counts around them.
+func TestDirectoryBoundaries(t *testing.T) {
+	tr := &tree.Tree{}
+	for length := 1; length <= 255; length++ {
+		dir := fmt.Sprintf("d%d", length)
+		if err := tr.Put(tree.NewDir(dir, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 * dirUsable / pad4(direntHead+length) {
+			if name := fmt.Sprintf("%0*d", length, i); len(name) == length {
+				if err := tr.Put(tree.Entry{Path: dir + "/" + name, Kind: tree.Fifo, Mode: 0o600}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	opt := options(128 << 20)
+	opt.InodeRatio = 4096
+	image := build(t, tr, opt)
+	fsck(t, image)
+	_, got := openTree(t, image)
+	if got.Len() != tr.Len()+2 {
+		t.Errorf("%d entries are read, %d were written", got.Len(), tr.Len()+2)
 	}
 }

@@ -235,6 +235,9 @@ func TestGrows(t *testing.T) {
 			})
 			fsckQuiet(t, image)
 			if !online {
+				if out, err := exec.Command(testenv.RequireTool(t, "e2fsck"), "-fp", image).CombinedOutput(); err != nil {
+					t.Fatalf("e2fsck -fp: %v\n%s", err, out)
+				}
 				if out, err := exec.Command(resize, image).CombinedOutput(); err != nil {
 					t.Fatalf("resize2fs: %v\n%s", err, out)
 				}
