@@ -2,37 +2,36 @@ package pid1
 
 import (
 	"context"
-	"fmt"
+	"time"
 
-	"golang.org/x/sys/unix"
-
+	"ashlar/internal/contract/layout"
 	"ashlar/internal/contract/machine"
+	"ashlar/internal/device/network"
 )
 
-// networkDown is what Stage2 needs of a network that is up.
-type networkDown interface{ Close() error }
+// networkUp is what Stage2 needs of a configured network.
+type networkUp interface{ Close() error }
 
-// startNetwork configures the machine's interfaces; it returns when addresses
-// are there, or with an error. It is the one place that knows the network room.
-func startNetwork(_ context.Context, _ machine.Network, _ func(string, ...any)) (networkDown, error) {
-	return nil, loopbackUp()
+// resolvConf is where the image's /etc/resolv.conf points.
+const resolvConf = layout.RunDir + "/resolv.conf"
+
+// startNetwork configures the machine's interfaces. It returns when addresses
+// are there, or with an error when that takes too long; configuring then goes
+// on. It is the one place that knows the network room.
+func startNetwork(ctx context.Context, config machine.Network, say func(string, ...any)) (networkUp, error) {
+	return network.Up(ctx, config, network.Options{ResolvConf: resolvConf, Log: say})
 }
 
-// loopbackUp brings the loopback interface up; the kernel gives it its
-// addresses.
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
+// closeLimit bounds how long giving leases back may delay the end.
+const closeLimit = time.Second
+
+func closeNetwork(up networkUp) error {
+	done := make(chan error, 1)
+	go func() { done <- up.Close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(closeLimit):
+		return nil
 	}
-	defer unix.Close(fd)
-	req, err := unix.NewIfreq("lo")
-	if err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
-	}
-	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req); err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
-	}
-	return nil
 }

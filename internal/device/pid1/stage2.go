@@ -49,6 +49,7 @@ type stage2 struct {
 	reaper   *supervise.Reaper
 	sup      *supervise.Supervisor
 	down     chan power.Action
+	network  chan networkUp // holds the network once it is there
 	problems atomic.Int32
 	cancel   context.CancelFunc
 }
@@ -57,7 +58,7 @@ type stage2 struct {
 func Stage2() {
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(gcPercent)
-	s := &stage2{con: console.Open(), cmdline: readCmdline(), down: make(chan power.Action, 1)}
+	s := &stage2{con: console.Open(), cmdline: readCmdline(), down: make(chan power.Action, 1), network: make(chan networkUp, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	if err := s.start(ctx); err != nil {
@@ -134,13 +135,16 @@ func resolveAccount(user, group string) (account.Identity, error) {
 }
 
 func (s *stage2) bringNetworkUp(ctx context.Context, reached chan<- struct{}) {
-	up := make(chan error, 1)
+	done := make(chan error, 1)
 	go func() {
-		_, err := startNetwork(ctx, s.machine.Network, s.con.Say)
-		up <- err
+		up, err := startNetwork(ctx, s.machine.Network, s.con.Say)
+		if up != nil {
+			s.network <- up
+		}
+		done <- err
 	}()
 	select {
-	case err := <-up:
+	case err := <-done:
 		s.problem(err)
 	case <-time.After(networkLimit):
 		s.con.Say("network not configured within %s: services start without it", networkLimit)
@@ -211,6 +215,11 @@ func (s *stage2) await() power.Action { return <-s.down }
 func (s *stage2) goDown(a power.Action) {
 	s.sup.Shutdown()
 	s.cancel()
+	select {
+	case up := <-s.network:
+		s.problem(closeNetwork(up))
+	default:
+	}
 	power.KillAll(2 * time.Second)
 	if s.hand.State == stateKept {
 		s.problem(state.SaveSeed(layout.StateMount))

@@ -23,7 +23,6 @@ func prepareSystem(m machine.Machine) error {
 		setSysctls("/proc/sys", m.Sysctl),
 		makeRunDirs(),
 		linkDescriptors(),
-		loopbackUp(),
 	)
 }
 
