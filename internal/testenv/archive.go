@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,34 @@ func (a *Archive) Field(t testing.TB, name, field string) string {
 	return fields[field]
 }
 
+// Closure lists the packages and all they depend on, by the first alternative
+// there is, without following the dependencies named in without.
+func (a *Archive) Closure(t testing.TB, packages, without []string) []string {
+	t.Helper()
+	var closed []string
+	todo := slices.Clone(packages)
+	for len(todo) > 0 {
+		name := todo[0]
+		todo = todo[1:]
+		if slices.Contains(closed, name) || slices.Contains(without, name) {
+			continue
+		}
+		closed = append(closed, name)
+		for _, relation := range strings.Split(a.Field(t, name, "Pre-Depends")+","+a.Field(t, name, "Depends"), ",") {
+			for _, choice := range strings.Split(relation, "|") {
+				need, _, _ := strings.Cut(strings.TrimSpace(choice), " ")
+				need, _, _ = strings.Cut(need, ":")
+				if _, ok := a.packages[need]; ok {
+					todo = append(todo, need)
+					break
+				}
+			}
+		}
+	}
+	slices.Sort(closed)
+	return closed
+}
+
 // Package gives the path of the .deb.
 func (a *Archive) Package(t testing.TB, name string) string {
 	t.Helper()
@@ -99,6 +128,13 @@ func (a *Archive) Unpack(t testing.TB, names ...string) string {
 		}
 	}
 	return dir
+}
+
+// CloudKernel gives a directory with the files of the newest cloud kernel.
+func (a *Archive) CloudKernel(t testing.TB) string {
+	t.Helper()
+	name, _, _ := strings.Cut(a.Field(t, "linux-image-cloud-amd64", "Depends"), " ")
+	return a.Unpack(t, strings.TrimSuffix(name, ","))
 }
 
 // fetch downloads a file of the mirror once and checks its SHA-256 if one is given.

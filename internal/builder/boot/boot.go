@@ -1,0 +1,158 @@
+// Package boot makes the boot files of a disk from unpacked loader packages:
+// what lies on the ESP for UEFI, the boot code and core image for the BIOS,
+// and the one configuration on the system partition that both load.
+//
+// UEFI firmware starts EFI/BOOT/BOOTX64.EFI: shim, signed for Secure Boot,
+// which starts grubx64.efi beside it, signed by Debian; without the signed
+// packages it is GRUB itself. Debian's GRUB reads EFI/debian/grub.cfg of its
+// own partition, and where that fails the grub.cfg beside it; both lead to
+// the system partition, found by its UUID. The BIOS core image has the same
+// few lines embedded. No module is loaded at run time.
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"ashlar/internal/contract/layout"
+	"ashlar/internal/format/grub"
+	"ashlar/internal/foundation/tree"
+)
+
+// Input says what is booted and from which loader.
+type Input struct {
+	Loader     func(path string) ([]byte, error) // a file of Packages, "usr/lib/shim/…"; fs.ErrNotExist when there is none
+	SystemUUID string                            // of the system partition's file system
+	Generation string                            // directory below layout.GenerationsDir
+	Title      string                            // of the menu entry
+	Cmdline    string                            // of the kernel
+	Timeout    int                               // seconds that the menu waits
+	Epoch      int64                             // time of the files
+}
+
+// Files is what a disk needs to boot.
+type Files struct {
+	ESP    *tree.Tree // all of the EFI system partition
+	System *tree.Tree // to be merged into the system partition
+	// BootCode gives the boot code for the disk's first bytes and the core
+	// image to write from sector coreLBA on, whole sectors.
+	BootCode func(coreLBA uint64) (mbr, core []byte, err error)
+}
+
+// Packages names the packages with loader files for a Debian architecture.
+// Their files are taken, their dependencies and scripts are not needed.
+func Packages(arch string) []string {
+	if arch != "amd64" {
+		return nil
+	}
+	return []string{"grub-efi-amd64-bin", "grub-efi-amd64-signed", "grub-pc-bin", "shim-helpers-amd64-signed", "shim-signed"}
+}
+
+// FromTree reads loader files from a tree of unpacked packages.
+func FromTree(t *tree.Tree) func(path string) ([]byte, error) {
+	return func(path string) ([]byte, error) {
+		entry := t.Lookup(path)
+		if entry == nil {
+			return nil, fmt.Errorf("read %s: %w", path, fs.ErrNotExist)
+		}
+		return entry.ReadAll(maxLoaderFile)
+	}
+}
+
+// maxLoaderFile bounds a loader file; Debian's GRUB has 2.6 MB.
+const maxLoaderFile = 32 << 20
+
+// Make makes the boot files.
+func Make(in Input) (Files, error) {
+	if err := in.check(); err != nil {
+		return Files{}, fmt.Errorf("make boot files: %w", err)
+	}
+	esp, err := in.esp()
+	if err != nil {
+		return Files{}, fmt.Errorf("make boot files: %w", err)
+	}
+	system := &tree.Tree{}
+	if err := in.put(system, layout.GrubConfig, []byte(in.menu())); err != nil {
+		return Files{}, fmt.Errorf("make boot files: %w", err)
+	}
+	boot, core, err := in.bios()
+	if err != nil {
+		return Files{}, fmt.Errorf("make boot files: %w", err)
+	}
+	return Files{ESP: esp, System: system, BootCode: func(coreLBA uint64) ([]byte, []byte, error) {
+		return grub.Install(boot, core, coreLBA)
+	}}, nil
+}
+
+// biosModules is what the core image can do: the disk, the partition table,
+// the file system; the commands of the configuration; and what a person needs
+// at the prompt of a machine that does not boot.
+var biosModules = []string{
+	"biosdisk", "part_gpt", "ext2",
+	"normal", "configfile", "search", "search_fs_uuid", "test", "linux", "serial", "terminal",
+	"echo", "ls", "cat", "boot", "reboot", "halt",
+}
+
+func (in Input) bios() (boot, core []byte, err error) {
+	const dir = "usr/lib/grub/i386-pc/"
+	if boot, err = in.Loader(dir + "boot.img"); err != nil {
+		return nil, nil, err
+	}
+	core, err = grub.CoreImage(grub.Input{
+		Read:    func(name string) ([]byte, error) { return in.Loader(dir + name) },
+		Modules: biosModules,
+		Config:  []byte(in.findSystem()),
+	})
+	return boot, core, err
+}
+
+// loaderFile is a row of a loader's table: a file on the ESP and its source.
+type loaderFile struct{ to, from string }
+
+var (
+	signedLoader = []loaderFile{
+		{"EFI/BOOT/BOOTX64.EFI", "usr/lib/shim/shimx64.efi.signed"},
+		{"EFI/BOOT/grubx64.efi", "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"},
+		{"EFI/BOOT/mmx64.efi", "usr/lib/shim/mmx64.efi.signed"},
+	}
+	unsignedLoader = []loaderFile{
+		{"EFI/BOOT/BOOTX64.EFI", "usr/lib/grub/x86_64-efi/monolithic/grubx64.efi"},
+	}
+)
+
+// esp puts the signed chain on the ESP, or GRUB alone when shim or the signed
+// GRUB is not there.
+func (in Input) esp() (*tree.Tree, error) {
+	loader := signedLoader
+	for _, file := range signedLoader {
+		if _, err := in.Loader(file.from); errors.Is(err, fs.ErrNotExist) {
+			loader = unsignedLoader
+		}
+	}
+	esp := &tree.Tree{}
+	for _, file := range loader {
+		data, err := in.Loader(file.from)
+		if err != nil {
+			return nil, err
+		}
+		if err := in.put(esp, file.to, data); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range []string{"EFI/BOOT/grub.cfg", "EFI/debian/grub.cfg"} {
+		if err := in.put(esp, name, []byte(in.findSystem()+"configfile $prefix/grub.cfg\n")); err != nil {
+			return nil, err
+		}
+	}
+	return esp, nil
+}
+
+func (in Input) put(t *tree.Tree, name string, data []byte) error {
+	file := tree.NewFile(name, 0o644, data)
+	file.MTime = in.Epoch
+	if err := t.AddParents(name, 0o755, in.Epoch); err != nil {
+		return err
+	}
+	return t.Put(file)
+}
