@@ -148,7 +148,7 @@ type Service struct {
 type Directory struct {
 	Path  string `toml:"path" doc:"Absolute path." example:"/run/sshd" form:"abspath" required:"true"`
 	Owner string `toml:"owner" doc:"User name or number; default: the service's user." form:"owner"`
-	Group string `toml:"group" doc:"Group name or number; default: the service's group." form:"owner"`
+	Group string `toml:"group" doc:"Group name or number; default: the service's group, else the owner's." form:"owner"`
 	Mode  string `toml:"mode" doc:"Octal mode." default:"0755" form:"mode"`
 }
 
