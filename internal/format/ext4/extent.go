@@ -22,6 +22,9 @@ type extent struct {
 	unwrit  bool // allocated but not written: reads as zeros
 }
 
+// end is the logical block behind the extent.
+func (e extent) end() int64 { return int64(e.logical) + int64(e.length) }
+
 // leaf is a block of an extent tree.
 type leaf struct {
 	block uint64

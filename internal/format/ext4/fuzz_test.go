@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -116,6 +117,47 @@ func FuzzOpen(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Thousands of damaged images end in an error or in a tree, and quickly.
+func TestMutations(t *testing.T) {
+	image, size := small(t)
+	seed := image.pack()
+	random := rand.New(rand.NewPCG(1, 2))
+	listed := 0
+	for range 3000 {
+		data := bytes.Clone(seed)
+		for range 1 + random.IntN(20) {
+			// Mostly where something is: zeros are most of a block.
+			at := random.IntN(len(data))
+			for range 2000 {
+				if data[at] != 0 && data[at] != 0xff {
+					break
+				}
+				at = random.IntN(len(data))
+			}
+			data[at] = byte(random.Uint32())
+		}
+		broken := unpack(data)
+		broken.relax()
+		fs, err := Open(broken, size)
+		if err != nil {
+			continue
+		}
+		got, err := fs.Tree()
+		if err != nil {
+			continue
+		}
+		listed++
+		for _, p := range got.Paths() {
+			if e := got.Get(p); e.Kind == tree.File {
+				readSome(e)
+			}
+		}
+	}
+	if listed == 0 || listed == 3000 {
+		t.Errorf("%d of 3000 damaged images are listed: the damage does not vary", listed)
+	}
 }
 
 // readSome reads the start of a file; damage may make it fail.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sort"
 )
 
 const (
@@ -87,59 +88,73 @@ type content struct {
 	n  *node
 }
 
-// Open implements tree.Content.
+// Open implements tree.Content. What it gives is an io.ReaderAt too.
 func (c *content) Open() (io.ReadCloser, error) {
 	extents, err := c.fs.extents(c.n)
 	if err != nil {
 		return nil, fmt.Errorf("inode %d: %w", c.n.number, err)
 	}
-	return &reader{fs: c.fs, extents: extents, size: c.n.size}, nil
+	f := &file{fs: c.fs, extents: extents, size: int64(c.n.size)}
+	return &reader{io.NewSectionReader(f, 0, f.size)}, nil
 }
 
+// reader is an open file.
 type reader struct {
-	fs      *FS
-	extents []extent // that are not passed yet
-	at      uint64
-	size    uint64
+	*io.SectionReader
 }
 
 // Close implements io.Closer.
 func (r *reader) Close() error { return nil }
 
-// Read implements io.Reader.
-func (r *reader) Read(p []byte) (int, error) {
-	if r.at >= r.size {
-		return 0, io.EOF
+// file is a file's content by offset.
+type file struct {
+	fs      *FS
+	extents []extent
+	size    int64
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *file) ReadAt(p []byte, off int64) (int, error) {
+	done := 0
+	for done < len(p) && off < f.size {
+		n, err := f.piece(p[done:min(int64(len(p)), int64(done)+f.size-off)], off)
+		done, off = done+n, off+int64(n)
+		if err != nil {
+			return done, err
+		}
 	}
-	p = p[:min(uint64(len(p)), r.size-r.at)]
-	block := uint64(r.fs.BlockSize)
-	for len(r.extents) > 0 && r.at >= (uint64(r.extents[0].logical)+uint64(r.extents[0].length))*block {
-		r.extents = r.extents[1:]
+	if done < len(p) {
+		return done, io.EOF
 	}
-	if len(r.extents) == 0 {
-		return r.hole(p)
+	return done, nil
+}
+
+// piece reads from one extent, or from one hole between two.
+func (f *file) piece(p []byte, off int64) (int, error) {
+	block := f.fs.BlockSize
+	i := sort.Search(len(f.extents), func(i int) bool { return off < f.extents[i].end()*block })
+	if i == len(f.extents) {
+		clear(p)
+		return len(p), nil
 	}
-	e := r.extents[0]
-	start := uint64(e.logical) * block
-	if r.at < start {
-		return r.hole(p[:min(uint64(len(p)), start-r.at)])
+	e := f.extents[i]
+	start := int64(e.logical) * block
+	if off < start {
+		p = p[:min(int64(len(p)), start-off)]
+		clear(p)
+		return len(p), nil
 	}
-	p = p[:min(uint64(len(p)), start+uint64(e.length)*block-r.at)]
+	p = p[:min(int64(len(p)), e.end()*block-off)]
 	if e.unwrit {
-		return r.hole(p)
+		clear(p)
+		return len(p), nil
 	}
-	n, err := r.fs.r.ReadAt(p, int64(e.start*block+r.at-start))
-	r.at += uint64(n)
+	n, err := f.fs.r.ReadAt(p, int64(e.start)*block+off-start)
 	if n == len(p) {
-		err = nil
-	} else if errors.Is(err, io.EOF) {
+		return n, nil
+	}
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
-}
-
-func (r *reader) hole(p []byte) (int, error) {
-	clear(p)
-	r.at += uint64(len(p))
-	return len(p), nil
 }
