@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/klauspost/compress/gzip"
 	"github.com/mikelolasagasti/xz"
 
@@ -95,6 +96,10 @@ type signedRelease struct {
 
 // fetchRelease gives the InRelease file of the first mirror that has a good one.
 func fetchRelease(ctx context.Context, a Archive, now time.Time, opt store.FetchOptions) (*signedRelease, error) {
+	keys, err := readKeyring(a.Keyring)
+	if err != nil {
+		return nil, err
+	}
 	var faults []error
 	for _, mirror := range a.Mirrors {
 		url := suiteURL(mirror, a.Suite) + "/InRelease"
@@ -103,7 +108,7 @@ func fetchRelease(ctx context.Context, a Archive, now time.Time, opt store.Fetch
 			faults = append(faults, err)
 			continue
 		}
-		s, err := readRelease(raw, a, now)
+		s, err := readRelease(raw, a, keys, now)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", url, err))
 			continue
@@ -115,8 +120,8 @@ func fetchRelease(ctx context.Context, a Archive, now time.Time, opt store.Fetch
 }
 
 // readRelease checks signature, suite and dates.
-func readRelease(raw []byte, a Archive, now time.Time) (*signedRelease, error) {
-	text, signers, err := verifySigned(raw, a.Keyring, now, a.Snapshot != "")
+func readRelease(raw []byte, a Archive, keys openpgp.EntityList, now time.Time) (*signedRelease, error) {
+	text, signers, err := verifySigned(raw, keys, now, a.Snapshot != "")
 	if err != nil {
 		return nil, err
 	}

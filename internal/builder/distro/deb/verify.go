@@ -56,11 +56,7 @@ const maxSignatures = 32
 // verifySigned gives the text that was signed and the fingerprints of the keys
 // that signed it well, sorted; there is at least one. With dated set, keys may
 // have expired since they signed, but not have been revoked.
-func verifySigned(data, keyring []byte, now time.Time, dated bool) (text []byte, signers []string, err error) {
-	keys, err := readKeyring(keyring)
-	if err != nil {
-		return nil, nil, err
-	}
+func verifySigned(data []byte, keys openpgp.EntityList, now time.Time, dated bool) (text []byte, signers []string, err error) {
 	block, err := splitSigned(data)
 	if err != nil {
 		return nil, nil, err
