@@ -24,12 +24,13 @@ const scenario = `
 	groupadd -g 200 extra; passwd -l man >/dev/null
 	echo changed >> /etc/issue; touch /etc/issue.net; chmod 600 /etc/motd 2>/dev/null || true
 	rm -r /usr/share/doc/base-files; mkdir /usr/share/doc/base-files; echo new > /usr/share/doc/base-files/new
-	rm /usr/bin/perl /etc/host.conf; ln /usr/bin/gzip /usr/bin/gzip2
+	rm /etc/host.conf; ln /usr/bin/gzip /usr/bin/gzip2
 	mkdir -m 0 /srv/closed; echo x > /srv/closed/f; chmod 0 /srv/closed/f; echo y > /srv/ro; chmod 0444 /srv/ro; chown 5:6 /srv/ro
 	cd /srv; mknod c c 5 1; chown 0:5 c; mkfifo p; ln -s x l; chown -h 3:4 l
 	cp /bin/true t; setcap cap_net_raw+ep t; cp /bin/su su; chown root:man su; chmod 2755 su
 	mkdir -p d/e; chown -R 9:9 d; chmod 2770 d; touch d/f; perl -e 'print "a" x 100000' > big
-	ldconfig; dpkg-divert --version >/dev/null; tar -C /etc -cf - . | tar -C d/e -xf -
+	ldconfig; rm /var/cache/ldconfig/aux-cache # it holds inode numbers
+	dpkg-divert --version >/dev/null; tar -C /etc -cf - . | tar -C d/e -xf -; rm /usr/bin/perl
 `
 
 // printScenario is the scenario in a process of its own: the tar and the
@@ -96,7 +97,7 @@ func TestSameResultForEveryone(t *testing.T) {
 		"odd/fifo fifo 0640 8:0", "odd/sock socket 0660 0:0", "odd/second hardlink 0000 0:0 -> odd/secret",
 		"odd/cap file 0755 0:0 1 00000000 security.capability=0100000200040000",
 		"srv/closed dir 0000 0:0", "srv/closed/f file 0000 0:0 2", "srv/ro file 0444 5:6 2", "srv/d/f file 0644 0:9 0",
-		"srv/c chardev 0600 0:5 5:1", "etc/shadow file 0640 0:42", "srv/d/e/shadow file 0640 0:42", "srv/su file 2755 0:12",
+		"srv/c chardev 0644 0:5 5:1", "etc/shadow file 0640 0:42", "srv/d/e/shadow file 0640 0:42", "srv/su file 2755 0:12",
 		"usr/bin/gzip2 hardlink 0000 0:0 -> usr/bin/gzip",
 	} {
 		if !strings.Contains(listings[0], "\n"+want) {

@@ -18,8 +18,8 @@ import (
 //	ab/DIGEST-MODE-MTIME-SLOT
 //
 // ab are the first digits of the digest, MODE is octal, MTIME in seconds, SLOT
-// tells files of one tree apart that agree in all of these. A file appears by
-// rename, whole; its size, mode and owner are checked at each use. Contents are
+// tells files of one tree apart that agree in all of these. A file gets
+// its name there when it is whole; its size, mode and owner are checked at each use. Contents are
 // as trustworthy as the directory, which only its owner can enter.
 type pool struct {
 	dir      string
@@ -34,29 +34,44 @@ func poolKey(e *tree.Entry) string {
 	return fmt.Sprintf("%s-%04o-%d", e.Digest, e.Mode&0o7777, e.MTime)
 }
 
-// link makes name a file of the pool, which is filled on the way.
+// link makes name a file of the pool, or fills the pool with it.
 func (p *pool) link(e *tree.Entry, slot int, name string) error {
 	key := poolKey(e)
 	from := filepath.Join(p.dir, key[:2], fmt.Sprintf("%s-%d", key, slot))
-	for try := 0; ; try++ {
-		err := os.Link(from, name)
-		switch {
-		case err == nil && p.sound(e, name):
+	err := os.Link(from, name)
+	if err == nil {
+		if p.sound(e, name) {
 			return nil
-		case err == nil:
-			err = errors.Join(os.Remove(name), os.Remove(from))
-		case errors.Is(err, fs.ErrNotExist):
-			err = p.fill(e, from)
-		case errors.Is(err, unix.EMLINK), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM):
-			return writeFile(e, name)
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := errors.Join(os.Remove(name), os.Remove(from)); err != nil {
 			return err
 		}
-		if try == 3 { // someone keeps removing it
-			return writeFile(e, name)
-		}
+		err = fs.ErrNotExist
 	}
+	missing := errors.Is(err, fs.ErrNotExist)
+	if !missing && !errors.Is(err, unix.EMLINK) && !errors.Is(err, unix.EXDEV) && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	if err := writeFile(e, name); err != nil || !missing {
+		return err
+	}
+	return p.add(name, from)
+}
+
+// add gives a whole file its name in the pool. Another build may have been
+// faster: then each has its own.
+func (p *pool) add(name, to string) error {
+	err := os.Link(name, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		err = os.Link(name, to)
+	}
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EPERM) {
+		return nil
+	}
+	return err
 }
 
 // sound reports whether a pool file is what its name says, as far as the inode
@@ -65,23 +80,6 @@ func (p *pool) sound(e *tree.Entry, name string) bool {
 	var st unix.Stat_t
 	return unix.Lstat(name, &st) == nil && st.Mode == unix.S_IFREG|e.Mode&0o7777 &&
 		st.Size == e.Size && st.Mtim.Sec == e.MTime && st.Uid == p.uid && st.Gid == p.gid
-}
-
-func (p *pool) fill(e *tree.Entry, name string) error {
-	dir := filepath.Dir(name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	temp, err := os.MkdirTemp(dir, ".new-")
-	if err != nil {
-		return err
-	}
-	whole := filepath.Join(temp, "file")
-	err = writeFile(e, whole)
-	if err == nil {
-		err = os.Rename(whole, name)
-	}
-	return errors.Join(err, os.RemoveAll(temp))
 }
 
 // writeFile writes the entry's content, owner record, mode and time.
