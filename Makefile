@@ -6,7 +6,7 @@ DEVICE  = internal/builder/devicebin/bin
 ARCHES  = amd64
 PORT   ?= 8080
 
-.PHONY: all build device run test lint generate clean
+.PHONY: all build device examples run test lint generate clean
 
 all: build
 
@@ -18,10 +18,14 @@ device:
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(GOFLAGS_STATIC) -o $(DEVICE)/ashlar-init-$$arch ./cmd/ashlar-init || exit 1; \
 	done
 
+# The example whose program is built here, not taken from a package.
+examples:
+	$(MAKE) -s -C examples/app
+
 run: build
 	bin/ashlar run examples/web --publish $(PORT):80
 
-test: device
+test: device examples
 	$(GO) test -timeout 60m ./...
 
 lint: device
@@ -29,7 +33,7 @@ lint: device
 	$(GO) vet ./...
 
 generate: device
-	$(GO) test ./internal/builder/definition -run 'UpToDate' -update
+	$(GO) generate ./...
 
 clean:
 	rm -rf bin out $(DEVICE)/ashlar-init-*

@@ -45,7 +45,7 @@ var exitCodes = []struct {
 		return errors.Is(err, pipeline.ErrNoLock) || errors.Is(err, lock.ErrStale)
 	}},
 	{exitHost, "this machine refuses: no space, no user namespaces", func(err error) bool {
-		return errors.Is(err, syscall.ENOSPC) || errors.Is(err, sandbox.ErrRefused)
+		return errors.Is(err, syscall.ENOSPC) || asError[*sandbox.RefusedError](err)
 	}},
 	{exitUntrusted, "a signature, a digest or a date does not hold", func(err error) bool {
 		return errors.Is(err, store.ErrMismatch) || errors.Is(err, deb.ErrUntrusted)

@@ -114,7 +114,7 @@ func printUsage(w io.Writer, dir string, u store.Usage) error {
 	return ui.Table(w, []string{"what", "number", "size"}, [][]string{
 		{"blobs", strconv.Itoa(u.Blobs), ui.Bytes(u.BlobBytes)},
 		{"records", strconv.Itoa(u.Records), ui.Bytes(u.RecordBytes)},
-		{"left by killed runs", strconv.Itoa(u.Temps), ui.Bytes(u.TempBytes)},
+		{"left by killed runs", "", ui.Bytes(u.TempBytes)},
 	})
 }
 

@@ -69,7 +69,7 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
 		a.initCommand(), a.lockCommand(), a.fetchCommand(), a.buildCommand(), a.runCommand(), a.testCommand(), a.verifyCommand(),
-		a.diffCommand(), a.vendorCommand(), a.inspectCommand(), a.storeCommand(), a.schemaCommand(), a.versionCommand(),
+		a.diffCommand(), a.vendorCommand(), a.inspectCommand(), a.storeCommand(), a.toolsCommand(), a.schemaCommand(), a.versionCommand(),
 	)
 	return root
 }
@@ -150,10 +150,9 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			v := struct {
 				Version string `json:"version"`
-				Encoder string `json:"encoder"`
-			}{version, pipeline.EncoderName()}
+			}{version}
 			return a.answer(v, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "ashlar %s (%s)\n", v.Version, v.Encoder)
+				_, err := fmt.Fprintf(w, "ashlar %s\n", v.Version)
 				return err
 			})
 		},

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"ashlar/internal/builder/distro/deb"
 	"ashlar/internal/builder/lock"
+	"ashlar/internal/builder/rootfs"
 	"ashlar/internal/builder/store"
 	"ashlar/internal/foundation/atomicfile"
 	"ashlar/internal/foundation/digest"
@@ -114,7 +116,9 @@ func (e *Env) CollectGarbage(keep []string, age time.Duration) (store.Usage, err
 	}
 	return e.Store.GC(store.GCOptions{
 		Keep:   func(d digest.Digest) bool { return needed[d] },
-		Refs:   recordRefs,
+		Refs: func(kind, key string, data []byte) []digest.Digest {
+			return append(deb.Refs(kind, key, data), rootfs.Refs(kind, key, data)...)
+		},
 		MaxAge: age,
 		Now:    e.Now(),
 	})

@@ -104,9 +104,13 @@ func keepers(old *lock.Lock, opt LockOptions) map[string]map[string]string {
 
 // chooseInputs reads the archives and resolves what the definition asks for.
 func (e *Env) chooseInputs(ctx context.Context, def *definition.Definition, dir string, keep map[string]map[string]string, tools ToolSet) (*lock.Lock, error) {
+	encoder, err := compressorOf(def.Image)
+	if err != nil {
+		return nil, err
+	}
 	made := &lock.Lock{
 		Version: lock.Version, Name: def.Name, Definition: def.InputDigest(),
-		Encoder: EncoderName(), Arches: map[string]lock.Arch{},
+		Encoder: encoder.Name(), Arches: map[string]lock.Arch{},
 	}
 	for _, arch := range def.Arch {
 		indexes, err := e.fetchIndexes(ctx, def, dir, arch)
@@ -114,7 +118,9 @@ func (e *Env) chooseInputs(ctx context.Context, def *definition.Definition, dir 
 			return nil, err
 		}
 		for _, x := range indexes {
-			noteRelease(made, x)
+			if err := e.noteRelease(made, x); err != nil {
+				return nil, err
+			}
 		}
 		chosen, err := e.resolveArch(def, arch, indexes, keep[arch], tools)
 		if err != nil {
@@ -130,31 +136,45 @@ func (e *Env) chooseInputs(ctx context.Context, def *definition.Definition, dir 
 }
 
 func (e *Env) fetchIndexes(ctx context.Context, def *definition.Definition, dir, arch string) ([]*deb.Index, error) {
-	archives, err := deb.Archives(dir, def.Base, arch, e.Getenv)
+	if e.Offline {
+		return nil, fmt.Errorf("read archives: locking needs the network: leave --offline out")
+	}
+	archives, err := deb.Archives(def.Base, e.Getenv, func(name string) ([]byte, error) {
+		return os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+	})
 	if err != nil {
 		return nil, err
 	}
 	var indexes []*deb.Index
 	for _, a := range archives {
-		x, err := deb.FetchIndex(ctx, e.Store, a, deb.IndexOptions{Now: e.Now(), Client: e.Client, Progress: e.Progress})
+		a.Arches = []string{arch}
+		x, err := deb.FetchIndex(ctx, e.Client, e.Store, a, e.Now(), e.Progress)
 		if err != nil {
-			return nil, fmt.Errorf("read archive %s: %w", a.Name, err)
+			return nil, err
 		}
 		indexes = append(indexes, x)
 	}
 	return indexes, nil
 }
 
-func noteRelease(l *lock.Lock, x *deb.Index) {
-	r := lock.Release{
-		Archive: x.Archive.Name, Suite: x.Archive.Suite, Mirrors: x.Archive.PublicMirrors,
-		Date: x.Date.UTC().Format(time.RFC3339), Digest: x.Digest, Signers: x.Signers,
+// noteRelease adds an index to the lock's releases, once. Mirrors of the
+// environment are this machine's and stay out of the lock.
+func (e *Env) noteRelease(l *lock.Lock, x *deb.Index) error {
+	r := x.Release
+	own := e.extraMirrors(r.Archive)
+	r.Mirrors = slices.DeleteFunc(slices.Clone(r.Mirrors), func(m string) bool { return slices.Contains(own, m) })
+	if len(r.Mirrors) == 0 {
+		r.Mirrors = x.Release.Mirrors
 	}
-	if slices.ContainsFunc(l.Releases, func(o lock.Release) bool { return o.Archive == r.Archive && o.Suite == r.Suite }) {
-		return
+	date, err := time.Parse(time.RFC3339, r.Date)
+	if err != nil {
+		return fmt.Errorf("read date of archive %s: %w", r.Archive, err)
 	}
-	l.Releases = append(l.Releases, r)
-	l.Epoch = max(l.Epoch, x.Date.Unix())
+	l.Epoch = max(l.Epoch, date.Unix())
+	if !slices.ContainsFunc(l.Releases, func(o lock.Release) bool { return o.Archive == r.Archive && o.Suite == r.Suite }) {
+		l.Releases = append(l.Releases, r)
+	}
+	return nil
 }
 
 // resolveArch chooses the four sets of packages of one architecture.
@@ -163,13 +183,16 @@ func (e *Env) resolveArch(def *definition.Definition, arch string, indexes []*de
 	for _, x := range indexes {
 		all = append(all, x.Packages...)
 	}
-	u := resolve.NewUniverse(all, arch)
+	var chosen lock.Arch
+	u, err := resolve.NewUniverse(all, arch)
+	if err != nil {
+		return chosen, err
+	}
 	pins := pinsOf(def)
 	for _, name := range sortedKeys(keep) {
 		pins = append(pins, resolve.Pin{Package: name, Version: keep[name], Priority: keepPriority})
 	}
-	var chosen lock.Arch
-	root, err := u.Resolve(resolve.Request{Packages: def.Packages, Pins: pins, Recommends: def.Recommends, Essential: def.Essential})
+	root, err := resolve.Resolve(u, resolve.Request{Packages: def.Packages, Pins: pins, Recommends: def.Recommends, Essential: def.Essential})
 	if err != nil {
 		return chosen, err
 	}
@@ -186,11 +209,15 @@ func (e *Env) resolveArch(def *definition.Definition, arch string, indexes []*de
 		return chosen, err
 	}
 	chosen.Boot = sortByName(lockAll(loaders))
-	emulator, err := u.Resolve(resolve.Request{Packages: tools.Packages, Without: tools.Without, Pins: pins})
+	emulator, err := resolve.Resolve(u, resolve.Request{Packages: tools.Packages, Pins: pins})
 	if err != nil {
 		return chosen, fmt.Errorf("the emulator: %w", err)
 	}
-	chosen.Tools = sortByName(lockAll(emulator.Packages))
+	needed, err := reachable(emulator.Packages, tools)
+	if err != nil {
+		return chosen, fmt.Errorf("the emulator: %w", err)
+	}
+	chosen.Tools = sortByName(lockAll(needed))
 	return chosen, nil
 }
 

@@ -22,22 +22,12 @@ import (
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// EncoderName names the block compressor that the lock holds builds to.
-func EncoderName() string { return squashfs.Zstd(0).Name() }
-
-// compressors are the choices of image.compressor.
-var compressors = map[string]func(level int) squashfs.Compressor{
-	"zstd": func(level int) squashfs.Compressor { return squashfs.Zstd(level) },
-	"gzip": func(level int) squashfs.Compressor { return squashfs.Gzip(level) },
-	"none": func(int) squashfs.Compressor { return squashfs.None() },
-}
-
 func compressorOf(i definition.Image) (squashfs.Compressor, error) {
-	make, ok := compressors[i.Compressor]
-	if !ok {
-		return nil, fmt.Errorf("image.compressor %q: choose one of %v", i.Compressor, sortedKeys(compressors))
+	c, err := squashfs.NewCompressor(i.Compressor, i.Level)
+	if err != nil {
+		return nil, fmt.Errorf("image: %w", err)
 	}
-	return make(i.Level), nil
+	return c, nil
 }
 
 func blockSizeOf(i definition.Image) (int, error) {

@@ -85,7 +85,7 @@ func configure(ctx context.Context, in Input, packages []*pkg) (*tree.Tree, erro
 	}
 	key := configureKey(in)
 	if !in.NoCache {
-		if data, ok, err := in.Store.Record("configured", key); err != nil {
+		if data, ok, err := in.Store.Record(recordKind, key); err != nil {
 			return nil, err
 		} else if ok {
 			if t, err := decodeTree(data, in.Store); err != nil || t != nil {
@@ -101,7 +101,7 @@ func configure(ctx context.Context, in Input, packages []*pkg) (*tree.Tree, erro
 	if err != nil {
 		return nil, err
 	}
-	return configured, in.Store.SetRecord("configured", key, data)
+	return configured, in.Store.SetRecord(recordKind, key, data)
 }
 
 // configureKey names all that reaches the scripts.
@@ -151,7 +151,7 @@ func runScripts(ctx context.Context, in Input, packages []*pkg, m *merger) (_ *t
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	box, err := sandbox.New(ctx, sandbox.Options{Dir: dir, Lower: m.tree, Pool: in.Store.PoolDir()})
+	box, err := sandbox.New(ctx, sandbox.Options{Dir: dir, Lower: m.tree, Pool: filepath.Join(in.Store.Dir(), "pool")})
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,10 @@ func newStanza(p *pkg, conffiles string) stanza {
 	var parts [2]strings.Builder
 	part := 0
 	ordered := map[string]bool{}
-	put := func(name, value string) { fmt.Fprintf(&parts[part], "%s: %s\n", name, value) }
+	put := func(name, value string) {
+		text := name + ": " + strings.ReplaceAll(value, "\n", "\n ")
+		parts[part].WriteString(strings.Replace(text, ": \n", ":\n", 1) + "\n")
+	}
 	for _, name := range statusOrder {
 		ordered[strings.ToLower(name)] = true
 		switch name {

@@ -10,6 +10,7 @@ import (
 	"path"
 	"sort"
 	"strings"
+	"sync"
 
 	"ashlar/internal/builder/sandbox"
 	"ashlar/internal/foundation/progress"
@@ -72,7 +73,7 @@ func (c *configurer) script(ctx context.Context, p *pkg, name string, args ...st
 	if err := c.box.WriteFile(adminDir+"/status", c.db.status(), 0o644); err != nil {
 		return err
 	}
-	var output bytes.Buffer
+	var output transcript
 	command := sandbox.Command{
 		Args: append([]string{"/" + adminDir + "/info/" + p.dbName() + "." + name}, args...),
 		Env: []string{
@@ -92,11 +93,30 @@ func (c *configurer) script(ctx context.Context, p *pkg, name string, args ...st
 		Stderr: &output,
 	}
 	err := c.box.Run(ctx, command)
-	fmt.Fprintf(c.log, "--- %s %s %s\n%s", p.name, name, strings.Join(args, " "), output.Bytes())
+	fmt.Fprintf(c.log, "--- %s %s %s\n%s", p.name, name, strings.Join(args, " "), output.String())
 	if err != nil {
 		return fmt.Errorf("run %s of package %s: %w\n%s", name, p.name, err, lastLines(output.String(), 20))
 	}
 	return nil
+}
+
+// transcript collects what a script writes to its two streams.
+type transcript struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(p)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
 }
 
 func lastLines(text string, n int) string {
@@ -162,7 +182,7 @@ func (c *configurer) putEntry(e tree.Entry) error {
 		if err != nil {
 			return err
 		}
-		return c.box.WriteFile(e.Path, data, fs.FileMode(e.Mode))
+		return errors.Join(c.box.WriteFile(e.Path, data, e.Mode), c.box.Chown(e.Path, e.UID, e.GID))
 	}
 	return fmt.Errorf("place /%s over a diversion: a %s can't be diverted", e.Path, e.Kind)
 }

@@ -4,9 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"ashlar/internal/builder/store"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
 )
+
+// recordKind names the store's records of configured trees.
+const recordKind = "configured"
 
 // record is the form in which a configured tree is kept in the store: entries
 // whose contents are blobs of the store.
@@ -29,12 +33,6 @@ type recordEntry struct {
 	Xattrs []tree.Xattr  `json:"x,omitempty"`
 }
 
-// blobs is what the codec needs of the store.
-type blobs interface {
-	Has(digest.Digest) bool
-	Blob(digest.Digest) tree.Content
-}
-
 func encodeTree(t *tree.Tree) ([]byte, error) {
 	var r record
 	err := t.Walk(func(e *tree.Entry) error {
@@ -48,7 +46,7 @@ func encodeTree(t *tree.Tree) ([]byte, error) {
 }
 
 // decodeTree gives the tree, or nil when the store has lost a content of it.
-func decodeTree(data []byte, st blobs) (*tree.Tree, error) {
+func decodeTree(data []byte, st *store.Store) (*tree.Tree, error) {
 	var r record
 	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, fmt.Errorf("read cached root: %w", err)
@@ -68,4 +66,23 @@ func decodeTree(data []byte, st blobs) (*tree.Tree, error) {
 		}
 	}
 	return t, nil
+}
+
+// Refs gives the blobs that a record of this package needs; it is made for
+// store.GCOptions. Records of other kinds give nil.
+func Refs(kind, _ string, data []byte) []digest.Digest {
+	if kind != recordKind {
+		return nil
+	}
+	var r record
+	if json.Unmarshal(data, &r) != nil {
+		return nil
+	}
+	var refs []digest.Digest
+	for _, e := range r.Entries {
+		if e.Kind == tree.File && e.Size > 0 {
+			refs = append(refs, e.Digest)
+		}
+	}
+	return refs
 }

@@ -137,7 +137,7 @@ func (s *Store) offlineError(missing []Request) error {
 	if n := len(missing) - show; n > 0 {
 		list += fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Errorf("fetch offline: the store %s lacks %s; with a network, run: ashlar fetch", s.dir, list)
+	return &fetchError{fmt.Sprintf("fetch offline: the store %s lacks %s; with a network, run: ashlar fetch", s.dir, list), ErrUnavailable}
 }
 
 // fetchOne tries the URLs in order.
@@ -146,6 +146,7 @@ func (s *Store) fetchOne(ctx context.Context, r Request, opt FetchOptions, t *ta
 		return fmt.Errorf("fetch %s: the store does not have it and no URL is known", r.Name)
 	}
 	var faults []string
+	kind := ErrUnavailable
 	for _, u := range r.URLs {
 		err := s.fetchURL(ctx, r, u, opt, t)
 		if err == nil {
@@ -158,9 +159,13 @@ func (s *Store) fetchOne(ctx context.Context, r Request, opt FetchOptions, t *ta
 		if errors.As(err, &local) {
 			return fmt.Errorf("fetch %s: %w", r.Name, local.err)
 		}
+		var content *contentError
+		if errors.As(err, &content) {
+			kind = ErrMismatch
+		}
 		faults = append(faults, fmt.Sprintf("%s: %v", u, err))
 	}
-	return fmt.Errorf("fetch %s: %s", r.Name, strings.Join(faults, "; "))
+	return &fetchError{fmt.Sprintf("fetch %s: %s", r.Name, strings.Join(faults, "; ")), kind}
 }
 
 // fetchURL tries one URL until it works or fails for good.

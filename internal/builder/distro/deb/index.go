@@ -119,21 +119,30 @@ func fetchRelease(ctx context.Context, a Archive, now time.Time, opt store.Fetch
 	return nil, errors.Join(faults...)
 }
 
+// ErrUntrusted marks archives whose signature or dates do not hold.
+var ErrUntrusted = errors.New("the archive is not to be trusted")
+
 // readRelease checks signature, suite and dates.
 func readRelease(raw []byte, a Archive, keys openpgp.EntityList, now time.Time) (*signedRelease, error) {
 	text, signers, err := verifySigned(raw, keys, now, a.Snapshot != "")
 	if err != nil {
-		return nil, err
+		return nil, untrusted{err}
 	}
 	r, err := parseRelease(text)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.check(a, now); err != nil {
-		return nil, err
+		return nil, untrusted{err}
 	}
 	return &signedRelease{release: r, raw: raw, signers: signers}, nil
 }
+
+// untrusted gives an error the kind ErrUntrusted and leaves its text.
+type untrusted struct{ error }
+
+func (u untrusted) Unwrap() error        { return u.error }
+func (u untrusted) Is(target error) bool { return target == ErrUntrusted }
 
 func suiteURL(mirror, suite string) string {
 	return strings.TrimRight(mirror, "/") + "/dists/" + suite
