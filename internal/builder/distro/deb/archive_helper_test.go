@@ -31,7 +31,7 @@ type testArchive struct {
 	asked  func(path string) // told of every request, when set
 }
 
-func run(t *testing.T, dir string, stdin []byte, env []string, name string, args ...string) []byte {
+func run(t testing.TB, dir string, stdin []byte, env []string, name string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(testenv.RequireTool(t, name), args...)
 	cmd.Dir, cmd.Stdin, cmd.Env = dir, bytes.NewReader(stdin), append(os.Environ(), env...)
@@ -44,7 +44,7 @@ func run(t *testing.T, dir string, stdin []byte, env []string, name string, args
 	return out
 }
 
-func writeFile(t *testing.T, path string, data []byte) {
+func writeFile(t testing.TB, path string, data []byte) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func (g *gpgHome) fingerprint() string {
 }
 
 // buildDeb has dpkg-deb make a package; extra lines go into its control file.
-func buildDeb(t *testing.T, out, name, arch, extra string, files map[string]string) {
+func buildDeb(t testing.TB, out, name, arch, extra string, files map[string]string) {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "root")
 	for path, content := range files {

@@ -11,7 +11,6 @@ import (
 	"sort"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -27,7 +26,7 @@ import (
 var compareUnpacked = cmp.Options{cmp.AllowUnexported(store.Blob{}), cmpopts.EquateEmpty()}
 
 // putDeb makes a package and puts it into the store.
-func putDeb(t *testing.T, st *store.Store, name string, files map[string]string) lock.Package {
+func putDeb(t testing.TB, st *store.Store, name string, files map[string]string) lock.Package {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name+".deb")
 	buildDeb(t, path, name, "all", "", files)
@@ -283,26 +282,17 @@ func onDisk(t *testing.T, dir string) []string {
 	return lines
 }
 
-// TestWarm unpacks many packages a second time.
-func TestWarm(t *testing.T) {
-	st := openStore(t)
-	one := putDeb(t, st, "many", manyFiles(200))
-	if _, err := deb.Unpack(t.Context(), st, "many", one.Digest); err != nil {
-		t.Fatal(err)
+// BenchmarkWarm unpacks a package of 200 files again and again.
+func BenchmarkWarm(b *testing.B) {
+	st := openStore(b)
+	one := putDeb(b, st, "many", manyFiles(200))
+	if _, err := deb.Unpack(b.Context(), st, "many", one.Digest); err != nil {
+		b.Fatal(err)
 	}
-	packages := make([]lock.Package, 200)
-	for i := range packages {
-		packages[i] = one
-	}
-	begin := time.Now()
-	all, err := deb.UnpackAll(t.Context(), st, packages, 0, nil)
-	took := time.Since(begin)
-	if err != nil || len(all) != 200 {
-		t.Fatal(err)
-	}
-	t.Logf("200 packages with 40,000 files: %s", took)
-	if took > 5*time.Second { // about half a second; room for slow machines
-		t.Errorf("took %s", took)
+	for b.Loop() {
+		if _, err := deb.Unpack(b.Context(), st, "many", one.Digest); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
