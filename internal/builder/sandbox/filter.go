@@ -35,6 +35,7 @@ func commonRules() []rule {
 	}
 	// What is asked most stands first.
 	add(supervise, unix.SYS_NEWFSTATAT, unix.SYS_STATX, unix.SYS_FSTAT, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT)
+	add(supervise, unix.SYS_CHROOT)
 	// Nothing of a build needs to survive a power cut.
 	add(succeed, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC, unix.SYS_SYNCFS, unix.SYS_SYNC_FILE_RANGE, unix.SYS_MSYNC)
 	// The namespace has one uid.

@@ -17,6 +17,7 @@ const (
 	statxCall
 	chownCall
 	mknodCall
+	chrootCall
 )
 
 // A call is a supervised system call, its arguments by meaning.
@@ -48,6 +49,8 @@ func decode(nr int32, a [6]uint64) (call, bool) {
 		return call{kind: chownCall, dirfd: int32(a[0]), path: a[1], uid: uint32(a[2]), gid: uint32(a[3]), flags: uint32(a[4])}, true
 	case unix.SYS_MKNODAT:
 		return call{kind: mknodCall, dirfd: int32(a[0]), path: a[1], mode: uint32(a[2]), dev: a[3]}, true
+	case unix.SYS_CHROOT:
+		return call{kind: chrootCall}, true
 	}
 	return legacyCall(nr, a)
 }
@@ -79,6 +82,7 @@ type supervisor struct {
 	root     int    // descriptor of the root directory
 	proc     int    // descriptor of /proc
 	rootDev  uint64 // st_dev of all files of the merged root
+	chrooted bool   // some program called chroot: roots may differ
 
 	mu     sync.Mutex
 	owners map[uint64]owner // by inode number: symbolic links and special files
@@ -159,8 +163,14 @@ func (s *supervisor) answer(n *notification) response {
 }
 
 func (s *supervisor) do(tid int, c call) error {
-	if c.kind == mknodCall {
+	switch {
+	case c.kind == mknodCall:
 		return s.mknod(tid, c)
+	case c.kind == chrootCall:
+		s.chrooted = true
+		return errContinue
+	case c.kind != chownCall && s.plain(tid, c):
+		return errContinue
 	}
 	fd, err := s.target(tid, c)
 	if err != nil {
@@ -243,6 +253,12 @@ func (s *supervisor) holdOwner(fd int, st *unix.Stat_t, uid, gid uint32) {
 	if dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 		s.held = append(s.held, dup)
 	}
+}
+
+func (s *supervisor) holdsOwners() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.owners) > 0
 }
 
 func (s *supervisor) heldOwner(ino uint64) (owner, bool) {
