@@ -170,9 +170,9 @@ func hints(step string, sysctl func(string) string) []string {
 		return list
 	}
 	switch {
-	case strings.Contains(step, "proc"):
+	case strings.HasPrefix(step, "mount proc"), strings.HasPrefix(step, "mask proc"):
 		list = append(list, "a new /proc may be mounted only where the present one is not masked; in a container: --security-opt systempaths=unconfined (Docker), --security-opt unmask=ALL (Podman)")
-	case strings.Contains(step, "overlay"):
+	case strings.HasPrefix(step, "mount overlay"):
 		list = append(list, "an overlay in a user namespace needs Linux 5.11 and a work directory that is not on an overlay, NFS or 9p itself; in a container put the cache on a volume")
 	}
 	return append(list, "in a container: its seccomp profile must allow clone and mount in user namespaces: --security-opt seccomp=unconfined --security-opt apparmor=unconfined")
