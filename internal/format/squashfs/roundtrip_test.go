@@ -34,13 +34,13 @@ func TestGolden(t *testing.T) {
 		level int
 		want  string
 	}{
-		{"zstd", 0, "GOLD1"},
-		{"zstd", 7, "GOLD2"},
-		{"zstd", 3, "GOLD3"},
-		{"zstd", 1, "GOLD4"},
-		{"gzip", 0, "GOLD5"},
-		{"gzip", 1, "GOLD6"},
-		{"none", 0, "GOLD7"},
+		{"zstd", 0, "f8e3c1d28bb3f4ccdc857f097f0abebe4279ab99ee6a6f33e1101bbc71e476bf"},
+		{"zstd", 7, "92f66623b5edbd24a4314fc32ca322a2a582286b723c6926a516778b4315a600"},
+		{"zstd", 3, "7206f8272c153a494b846ba9c977e8623f56b302e97b5a88867b70e9a8e16acf"},
+		{"zstd", 1, "3ed797eb4b9d7140f3d11569dad4b99df05b99823265e60e4060d569bd4e4b33"},
+		{"gzip", 0, "ee5ea9d6ecb96592816e301770a3c22685d7d04e6a803cde03789bd734ea1f2f"},
+		{"gzip", 1, "9726cac4aa4207fd5ccfc9765cb4bd349ee9ec7981bb54b3a022d87c37b84102"},
+		{"none", 0, "70806a1a6a5a2cd940b8540670b4b840cc09716f4aa2db2c084c423f4389f7aa"},
 	} {
 		comp := compressor(t, c.name, c.level)
 		data, _ := writeImage(t, sample(t), Options{Compressor: comp, Epoch: 1_750_000_000})
