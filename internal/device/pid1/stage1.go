@@ -55,6 +55,7 @@ func (s *stage1) run() error {
 		s.mountSystem,
 		s.mountImage,
 		s.mountRoot,
+		s.mountModules,
 		s.keepState,
 		s.leave,
 	}
@@ -154,13 +155,39 @@ func (s *stage1) mountImage() error {
 	if err != nil {
 		return err
 	}
-	loop, err := block.AttachLoop(filepath.Join(dir, layout.GenRoot))
+	return mountFile(filepath.Join(dir, layout.GenRoot), layout.ImageMount, unix.MS_NODEV)
+}
+
+// mountFile mounts a squashfs image by way of a loop device.
+func mountFile(image, target string, flags uintptr) error {
+	loop, err := block.AttachLoop(image)
 	if err != nil {
 		return err
 	}
 	defer loop.Close()
-	return mount.One(mount.Point{Source: loop.Name(), Target: layout.ImageMount, Type: "squashfs",
-		Flags: unix.MS_RDONLY | unix.MS_NODEV})
+	return mount.One(mount.Point{Source: loop.Name(), Target: target, Type: "squashfs", Flags: unix.MS_RDONLY | flags})
+}
+
+// mountModules puts the kernel's modules where programs look for them. The
+// machine runs without: what it needs to start is in the initramfs.
+func (s *stage1) mountModules() error {
+	dir, err := s.generation()
+	if err != nil {
+		return err
+	}
+	image := filepath.Join(dir, layout.GenModules)
+	if _, err := os.Stat(image); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	target := filepath.Join(newRoot, "usr/lib/modules")
+	err = os.MkdirAll(target, 0o755)
+	if err == nil {
+		err = mountFile(image, target, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC)
+	}
+	if err != nil {
+		s.problem(fmt.Errorf("mount kernel modules: %w", err))
+	}
+	return nil
 }
 
 func (s *stage1) mountRoot() error {
