@@ -57,12 +57,25 @@ func readAccounts(t *tree.Tree) (*accounts, error) {
 		a.groups = append(a.groups, accountGroup{f[0], gid, members})
 		return err
 	}))
+	if len(a.users) == 0 {
+		a.seed()
+	}
 	a.hasShadow = t.Get("etc/shadow") != nil
 	err = errors.Join(err, readTable(t, "etc/shadow", 2, func(f []string) error {
 		a.shadow[f[0]] = f[1]
 		return nil
 	}))
 	return a, err
+}
+
+// seed gives an image without packages the accounts that every system has, by
+// base-passwd's numbers.
+func (a *accounts) seed() {
+	a.users = []account{
+		{name: "root", comment: "root", home: "/root", shell: "/bin/sh", password: "*"},
+		{name: "nobody", comment: "nobody", home: "/nonexistent", shell: "/usr/sbin/nologin", password: "*", uid: 65534, gid: 65534},
+	}
+	a.groups = []accountGroup{{name: "root"}, {name: "nogroup", gid: 65534}}
 }
 
 // readTable calls row with the fields of each line of a colon-separated file.

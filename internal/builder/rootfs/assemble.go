@@ -204,7 +204,7 @@ func finish(in Input, t *tree.Tree, packages []*pkg) (*Root, error) {
 		func() error { return copyOverlay(t, overlayDir(in.Dir, def.Files), rules, storeAdder(in.Store)) },
 		func() error { return prune(t, def, packages) },
 		func() error { return applyState(t, m.State) },
-		func() error { return applyInit(t, def, m, in.Device) },
+		func() error { return applyInit(t, def, m, in.Device, a) },
 		func() error { return normalise(t, in.Epoch) },
 	}
 	for _, step := range steps {
@@ -216,13 +216,13 @@ func finish(in Input, t *tree.Tree, packages []*pkg) (*Root, error) {
 }
 
 // applyInit puts in what the declared PID 1 needs.
-func applyInit(t *tree.Tree, def *definition.Definition, m machine.Machine, device tree.Entry) error {
+func applyInit(t *tree.Tree, def *definition.Definition, m machine.Machine, device tree.Entry, a *accounts) error {
 	if err := errors.Join(putMachine(t, m), putDevice(t, device)); err != nil {
 		return err
 	}
 	switch def.Init {
 	case "ashlar":
-		return checkServices(t, m.Services)
+		return checkServices(t, m.Services, a)
 	case "systemd":
 		return applySystemd(t, def, m)
 	}

@@ -145,10 +145,13 @@ func applyState(t *tree.Tree, states []machine.State) error {
 	return nil
 }
 
-// checkServices refuses services whose program the image does not have.
-func checkServices(t *tree.Tree, services []machine.Service) error {
+// checkServices refuses services whose program or user the image does not have.
+func checkServices(t *tree.Tree, services []machine.Service, a *accounts) error {
 	var errs []error
 	for _, s := range services {
+		if _, _, err := a.ids(s.User, s.Group); err != nil {
+			errs = append(errs, fmt.Errorf("services.%s: %w", s.Name, err))
+		}
 		commands := append([]machine.Command{s.Exec, s.ExecReload}, s.ExecPre...)
 		for _, c := range commands {
 			if len(c) == 0 {
