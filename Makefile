@@ -26,7 +26,7 @@ run: build
 	bin/ashlar run examples/web --publish $(PORT):80
 
 test: device examples
-	$(GO) test -timeout 60m ./...
+	$(GO) test -timeout 60m $(TESTFLAGS) ./...
 
 lint: device
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"

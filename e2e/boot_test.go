@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"ashlar/internal/builder/target"
 	"ashlar/internal/contract/control"
+	"ashlar/internal/contract/layout"
+	"ashlar/internal/foundation/tree"
 	"ashlar/internal/machine/qemu"
 	"ashlar/internal/testenv"
 )
@@ -145,14 +148,15 @@ type exampleTest struct {
 	adapt  func(t *testing.T, dir string) // changes the copy before it is built
 	first  func(t *testing.T, dir string, m *machineUnderTest) (memory string)
 	second func(t *testing.T, dir string, m *machineUnderTest, memory string)
+	kept   func(t *testing.T, state *tree.Tree) // what both boots left on the state partition
 }
 
 var exampleTests = []exampleTest{
-	{name: "web", ports: []int{80}, memory: 128, first: webFirst, second: webSecond},
+	{name: "web", ports: []int{80}, memory: 128, first: webFirst, second: pageAgain, kept: logKept},
 	{name: "ssh", ports: []int{22}, memory: 256, adapt: declareKey, first: sshFirst, second: sshSecond},
 	{name: "git", ports: []int{22}, memory: 256, adapt: declareKey, first: gitFirst, second: gitSecond},
-	{name: "app", ports: []int{8080}, memory: 128, first: appFirst, second: func(t *testing.T, dir string, m *machineUnderTest, _ string) { appFirst(t, dir, m) }},
-	{name: "systemd", ports: []int{80}, memory: 512, first: pageFirst, second: func(t *testing.T, dir string, m *machineUnderTest, _ string) { pageFirst(t, dir, m) }},
+	{name: "app", ports: []int{8080}, memory: 128, first: appFirst, second: appAgain},
+	{name: "systemd", ports: []int{80}, memory: 512, first: pageFirst, second: pageAgain, kept: logKept},
 }
 
 // TestExamples boots every example on BIOS and on UEFI, and the BIOS machine a
@@ -175,7 +179,7 @@ func TestExamples(t *testing.T) {
 
 func bootTwice(t *testing.T, e *qemu.Emulator, x exampleTest, dir string, firmware qemu.Firmware) {
 	disk := filepath.Join(t.TempDir(), "disk.img")
-	copyFile(t, filepath.Join(dir, "out", "disk.img"), disk)
+	copySparse(t, filepath.Join(dir, "out", "disk.img"), disk)
 	const grown = 2 << 30
 	config := qemu.Config{Disk: disk, DiskSize: grown, Firmware: firmware, MemoryMB: x.memory, NoReboot: true}
 	for _, port := range x.ports {
@@ -202,20 +206,38 @@ func bootTwice(t *testing.T, e *qemu.Emulator, x exampleTest, dir string, firmwa
 	}
 	x.second(t, dir, m, memory)
 	m.powerOff()
-	checkState(t, disk)
+	state := leftState(t, disk)
+	if x.kept != nil {
+		x.kept(t, state)
+	}
 }
 
-// checkState asks e2fsck about the state partition that the machine left.
-func checkState(t *testing.T, disk string) {
+// leftState opens the state file system of a disk that a machine has left, and
+// asks e2fsck about it.
+func leftState(t *testing.T, disk string) *tree.Tree {
 	t.Helper()
-	r := must(t, "inspect", "--json", disk)
-	offset, size := partition(t, r.stdout, "ashlar-state")
-	part := filepath.Join(t.TempDir(), "state.img")
-	extract(t, disk, part, offset, size)
+	f, err := os.Open(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := target.OpenDisk(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := d.Find(layout.PartState)
+	if part == nil || part.Tree == nil {
+		t.Fatalf("the disk has no readable %s", layout.PartState)
+	}
 	fsck := testenv.RequireTool(t, "e2fsck")
-	if out, err := exec.Command(fsck, "-fn", part).CombinedOutput(); err != nil {
+	if out, err := exec.Command(fsck, "-fn", fmt.Sprintf("%s?offset=%d", disk, part.Offset)).CombinedOutput(); err != nil {
 		t.Errorf("e2fsck of the state after power-off: %v\n%s", err, out)
 	}
+	return part.Tree
 }
 
 func webFirst(t *testing.T, dir string, m *machineUnderTest) string {
@@ -235,21 +257,36 @@ func webFirst(t *testing.T, dir string, m *machineUnderTest) string {
 		return nil
 	})
 	pageFirst(t, dir, m)
-	m.get(80, "/?first-boot")
 	return ""
 }
 
-func webSecond(t *testing.T, dir string, m *machineUnderTest, _ string) {
-	pageFirst(t, dir, m)
-	m.powerOffless(t)
+// logKept finds the requests of both boots in the access log.
+func logKept(t *testing.T, state *tree.Tree) {
+	t.Helper()
+	e := state.Lookup("tree/var/log/nginx/access.log")
+	if e == nil {
+		t.Fatal("the state has no access log of nginx")
+	}
+	const limit = 1 << 20
+	text, err := e.ReadAll(limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, request := range []string{"GET /?boot=1 ", "GET /?boot=2 "} {
+		if !strings.Contains(string(text), request) {
+			t.Errorf("the access log has no %q:\n%s", request, text)
+		}
+	}
 }
 
-// powerOffless looks at the log that the first boot wrote: it is in state.
-func (m *machineUnderTest) powerOffless(t *testing.T) {
+func pageAgain(t *testing.T, dir string, m *machineUnderTest, _ string) {
 	t.Helper()
-	if s := m.status(); s.StateBytes == 0 {
-		t.Error("no state is mounted")
-	}
+	m.get(80, "/?boot=2")
+}
+
+func appAgain(t *testing.T, dir string, m *machineUnderTest, _ string) {
+	t.Helper()
+	appFirst(t, dir, m)
 }
 
 func pageFirst(t *testing.T, dir string, m *machineUnderTest) string {
@@ -261,6 +298,7 @@ func pageFirst(t *testing.T, dir string, m *machineUnderTest) string {
 	if got := m.get(80, "/"); got != string(want) {
 		t.Errorf("the page is %q, want %q", got, want)
 	}
+	m.get(80, "/?boot=1")
 	return ""
 }
 
@@ -400,4 +438,12 @@ func gitRun(t *testing.T, dir string, m *machineUnderTest, hosts, work string, a
 		return fmt.Errorf("git %s: %w\n%s", strings.Join(args, " "), err, out.String())
 	}
 	return nil
+}
+
+// copySparse copies an image, holes and all.
+func copySparse(t *testing.T, from, to string) {
+	t.Helper()
+	if out, err := exec.Command("cp", "--sparse=always", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 }
