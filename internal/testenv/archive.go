@@ -78,6 +78,18 @@ func (a *Archive) Field(t testing.TB, name, field string) string {
 	return fields[field]
 }
 
+// Values gives the values that a field has in the index, each once, sorted.
+func (a *Archive) Values(field string) []string {
+	var all []string
+	for _, fields := range a.packages {
+		if value, ok := fields[field]; ok {
+			all = append(all, value)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // Closure lists the packages and all they depend on, by the first alternative
 // there is, without following the dependencies named in without.
 func (a *Archive) Closure(t testing.TB, packages, without []string) []string {

@@ -1,6 +1,7 @@
-package resolve
+package resolve_test
 
 import (
+	"ashlar/internal/builder/distro/deb/resolve"
 	"crypto/sha256"
 	"fmt"
 	"net/url"
@@ -93,9 +94,9 @@ func (a *apt) install(recommends bool, names ...string) ([]string, string) {
 	}
 	got := []string{}
 	for line := range strings.Lines(out) {
-		// 'URI' NAME_VERSION_ARCH.deb SIZE HASH
+		// 'URI' NAME_VERSION_ARCH.deb SIZE [HASH]
 		f := strings.Fields(line)
-		if len(f) != 4 || f[0][0] != '\'' {
+		if len(f) < 3 || f[0][0] != '\'' {
 			continue
 		}
 		parts := strings.Split(f[1], "_")
@@ -110,7 +111,7 @@ func (a *apt) install(recommends bool, names ...string) ([]string, string) {
 }
 
 // versions gives a result in the same form.
-func versions(r *Result) []string {
+func versions(r *resolve.Result) []string {
 	var out []string
 	for _, p := range r.Packages {
 		out = append(out, p.Name+"="+p.Version)

@@ -1,7 +1,6 @@
-package resolve
+package resolve_test
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"fmt"
@@ -9,14 +8,15 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/mikelolasagasti/xz"
 
+	"ashlar/internal/builder/distro/deb"
 	"ashlar/internal/builder/distro/deb/pkginfo"
+	"ashlar/internal/builder/distro/deb/resolve"
 	"ashlar/internal/testenv"
 )
 
@@ -24,7 +24,7 @@ import (
 type index struct {
 	raw      []byte
 	packages []*pkginfo.Package
-	universe *Universe
+	universe *resolve.Universe
 }
 
 // trixie is Debian trixie's main archive for amd64, read once.
@@ -33,8 +33,11 @@ var trixie = sync.OnceValues(func() (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	packages := parseIndex(raw, &pkginfo.Origin{Archive: "debian", Suite: "trixie", Codename: "trixie", Component: "main", Priority: 500})
-	u, err := NewUniverse(packages, "amd64")
+	packages, err := deb.ParsePackages(bytes.NewReader(raw), "amd64", &pkginfo.Origin{Archive: "debian", Suite: "trixie", Codename: "trixie", Component: "main", Priority: 500})
+	if err != nil {
+		return nil, err
+	}
+	u, err := resolve.NewUniverse(packages, "amd64")
 	return &index{raw, packages, u}, err
 })
 
@@ -103,56 +106,4 @@ func get(url string) ([]byte, error) {
 		return nil, fmt.Errorf("fetch %s: %s", url, resp.Status)
 	}
 	return io.ReadAll(resp.Body)
-}
-
-// parseIndex reads the stanzas of a Packages file.
-func parseIndex(raw []byte, origin *pkginfo.Origin) []*pkginfo.Package {
-	var out []*pkginfo.Package
-	p := &pkginfo.Package{Origin: origin}
-	var last *string
-	lines := bufio.NewScanner(bytes.NewReader(raw))
-	lines.Buffer(nil, 1<<22)
-	for lines.Scan() {
-		line := lines.Text()
-		if line == "" {
-			if p.Name != "" {
-				out = append(out, p)
-			}
-			p, last = &pkginfo.Package{Origin: origin}, nil
-			continue
-		}
-		if line[0] == ' ' || line[0] == '\t' {
-			if last != nil {
-				*last += "\n" + line
-			}
-			continue
-		}
-		key, value, _ := strings.Cut(line, ":")
-		last = setField(p, key, strings.TrimSpace(value))
-	}
-	if p.Name != "" {
-		out = append(out, p)
-	}
-	return out
-}
-
-func setField(p *pkginfo.Package, key, value string) *string {
-	texts := map[string]*string{
-		"Package": &p.Name, "Version": &p.Version, "Architecture": &p.Arch, "Pre-Depends": &p.PreDepends, "Depends": &p.Depends,
-		"Recommends": &p.Recommends, "Suggests": &p.Suggests, "Enhances": &p.Enhances, "Conflicts": &p.Conflicts, "Breaks": &p.Breaks,
-		"Replaces": &p.Replaces, "Provides": &p.Provides, "Priority": &p.Priority, "Section": &p.Section, "Multi-Arch": &p.MultiArch,
-	}
-	if text, ok := texts[key]; ok {
-		*text = value
-		return text
-	}
-	switch key {
-	case "Essential":
-		p.Essential = value == "yes"
-	case "Important", "Protected":
-		p.Important = p.Important || value == "yes"
-	case "Installed-Size":
-		p.InstalledSize, _ = strconv.ParseInt(value, 10, 64)
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
-package resolve
+package resolve_test
 
 import (
+	"ashlar/internal/builder/distro/deb/resolve"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -61,7 +62,7 @@ func TestAsApt(t *testing.T) {
 	}
 	equal := compareAll(t, len(sets), func(i int) error {
 		names := strings.Fields(sets[i])
-		return compare(x.universe, a, Request{Packages: names, Essential: true}, append(slices.Clone(essential), names...))
+		return compare(x.universe, a, resolve.Request{Packages: names, Essential: true}, append(slices.Clone(essential), names...))
 	}, func(i int) string { return sets[i] })
 	t.Logf("equal %d of %d", equal, len(sets))
 }
@@ -94,8 +95,8 @@ func compareAll(t *testing.T, count int, run func(int) error, label func(int) st
 }
 
 // compare gives what differs between our answer and apt's.
-func compare(u *Universe, a *apt, req Request, words []string) error {
-	result, err := Resolve(u, req)
+func compare(u *resolve.Universe, a *apt, req resolve.Request, words []string) error {
+	result, err := resolve.Resolve(u, req)
 	want, said := a.install(req.Recommends, words...)
 	switch {
 	case err != nil && want == nil:

@@ -187,6 +187,10 @@ func (s *solver) root(text string) (root, error) {
 		if err := s.choose(n, selector); err != nil {
 			return root{}, err
 		}
+		if v, named := s.named[n]; named && v != s.candidate(n) {
+			return root{}, fmt.Errorf("install %s: %s is requested too", text, s.label(v))
+		}
+		s.named[n] = s.candidate(n)
 		why += selector
 	}
 	v := s.candidate(n)

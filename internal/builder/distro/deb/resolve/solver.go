@@ -51,6 +51,7 @@ type solver struct {
 	u        *Universe
 	req      *Request
 	excluded map[nameID]bool
+	named    map[nameID]verID // versions that the request names
 	parsed   map[verID][]clause
 	states   []state
 	clock    int32
@@ -79,6 +80,7 @@ func newSolver(u *Universe, req *Request) *solver {
 	s := &solver{
 		u: u, req: req,
 		excluded: make(map[nameID]bool),
+		named:    make(map[nameID]verID),
 		parsed:   make(map[verID][]clause),
 		states:   make([]state, len(u.names)),
 		changes:  make(map[nameID][]change),
