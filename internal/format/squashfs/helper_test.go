@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -193,18 +192,4 @@ func sample(t testing.TB) *tree.Tree {
 		tree.NewDir("void", 0o700),
 	)
 	return tr
-}
-
-func mustReadAll(t testing.TB, e *tree.Entry) []byte {
-	t.Helper()
-	r, err := e.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	data, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
