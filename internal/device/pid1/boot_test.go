@@ -58,13 +58,20 @@ func byName(t *testing.T, list []control.Service, name string) control.Service {
 	return control.Service{}
 }
 
+// said waits for what the machine is about to say, or has said.
+func said(ctx context.Context, vm *qemu.VM, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return vm.WaitSerial(ctx, text)
+}
+
 // off presses the button and checks the disk that is left.
 func (d *disk) off(t *testing.T, ctx context.Context, vm *qemu.VM) {
 	t.Helper()
 	if err := vm.Powerdown(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := vm.WaitSerial(ctx, "ashlar: power off"); err != nil {
+	if err := said(ctx, vm, "ashlar: power off"); err != nil {
 		t.Fatal(err)
 	}
 	if err := vm.Wait(ctx); err != nil {
@@ -106,10 +113,10 @@ func TestBoot(t *testing.T) {
 			t.Errorf("%+v, want %s", got, want)
 		}
 	}
-	if err := vm.WaitSerial(ctx, "count: boots=1 seeded=from-image uid=1000 gid=1000 groups=[1000 1001]"); err != nil {
+	if err := said(ctx, vm, "count: boots=1 seeded=from-image uid=1000 gid=1000 groups=[1000 1001]"); err != nil {
 		t.Error(err)
 	}
-	if err := vm.WaitSerial(ctx, "ashlar: ready NAME=boottest generation=0123456789abcdef services=2/4 seconds="); err != nil {
+	if err := said(ctx, vm, "ashlar: ready NAME=boottest generation=0123456789abcdef services=2/4 seconds="); err != nil {
 		t.Error(err)
 	}
 	first, err := agent.Status(ctx)
@@ -127,7 +134,7 @@ func TestBoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The first boot counted twice: the service was killed once.
-	if err := vm.WaitSerial(ctx, "count: boots=3 seeded=from-image"); err != nil {
+	if err := said(ctx, vm, "count: boots=3 seeded=from-image"); err != nil {
 		t.Error(err)
 	}
 	second, err := agent.Status(ctx)

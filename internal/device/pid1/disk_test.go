@@ -15,6 +15,7 @@ import (
 	"ashlar/internal/contract/machine"
 	"ashlar/internal/format/cpio"
 	"ashlar/internal/format/gpt"
+	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/foundation/uuid"
 	"ashlar/internal/testenv"
@@ -54,9 +55,15 @@ func makeDisk(t *testing.T) *disk {
 	if err := os.MkdirAll(generationDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	root := makeRoot(t, filepath.Join(dir, "root"), compile(t, dir, "ashlar/internal/device/pid1/testguest"))
-	tool(t, "mksquashfs", root, filepath.Join(generationDir, layout.GenRoot), "-quiet", "-no-progress", "-all-root",
-		"-p", "/var/lib/app d 750 1000 1000", "-p", "/var/lib/app/seeded f 640 1000 1000 echo from-image")
+	root, err := os.Create(filepath.Join(generationDir, layout.GenRoot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	rootTree := makeRoot(t, compile(t, dir, "ashlar/internal/device/pid1/testguest"))
+	if _, err := squashfs.Write(t.Context(), root, rootTree, squashfs.Options{Compressor: squashfs.None()}); err != nil {
+		t.Fatal(err)
+	}
 	writeDisk(t, d.image, system, dir)
 	return d
 }
@@ -88,28 +95,53 @@ func toJSON(t *testing.T, v any) []byte {
 	return data
 }
 
-// makeRoot fills the directory that becomes the root image.
-func makeRoot(t *testing.T, root, guest string) string {
+// builder fills a tree.
+type builder struct {
+	t    *testing.T
+	tree tree.Tree
+}
+
+func (b *builder) put(e tree.Entry) {
+	b.t.Helper()
+	if err := b.tree.AddParents(e.Path, 0o755, 0); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.tree.Put(e); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// makeRoot gives what the root image holds.
+func makeRoot(t *testing.T, guest string) *tree.Tree {
 	t.Helper()
-	for _, dir := range []string{"proc", "sys", "dev", "run", "tmp", "etc", "usr/bin", "var/lib/app", "var/log"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
+	root := &builder{t: t}
+	for _, dir := range []string{"proc", "sys", "dev", "run", "tmp", "var/log"} {
+		root.put(tree.NewDir(dir, 0o755))
+	}
+	for _, e := range []tree.Entry{tree.NewDir("var/lib/app", 0o750), tree.NewFile("var/lib/app/seeded", 0o640, []byte("from-image\n"))} {
+		e.UID, e.GID = 1000, 1000
+		root.put(e)
 	}
 	program, err := os.ReadFile(guest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, root+"/usr/bin/testguest", program, 0o755)
-	writeFile(t, root+"/etc/passwd", []byte("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n"), 0o644)
-	writeFile(t, root+"/etc/group", []byte("root:x:0:\napp:x:1000:\nextra:x:1001:app\n"), 0o644)
+	root.put(tree.NewFile("usr/bin/testguest", 0o755, program))
+	root.put(tree.NewFile("etc/passwd", 0o644, []byte("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n")))
+	root.put(tree.NewFile("etc/group", 0o644, []byte("root:x:0:\napp:x:1000:\nextra:x:1001:app\n")))
+	root.put(tree.NewFile(layout.MachineFile, 0o644, toJSON(t, testMachine())))
+	return &root.tree
+}
+
+// testMachine declares services that do well and services that do not.
+func testMachine() machine.Machine {
 	service := func(name, user, kind string, requires ...string) machine.Service {
 		return machine.Service{Name: name, Type: kind, User: user, Exec: []string{"testguest", name}, Requires: requires,
 			Restart: machine.RestartOnFailure, StartLimit: 60, StopLimit: 5, LogBytes: 65536}
 	}
 	fail := service("fail", "", machine.TypeOneshot)
 	fail.Restart = machine.RestartNever
-	writeFile(t, filepath.Join(root, layout.MachineFile), toJSON(t, machine.Machine{
+	return machine.Machine{
 		Version: machine.Version, Name: "boottest", Hostname: "boothost",
 		State: []machine.State{
 			{Path: "/var/lib/app", Kind: "dir", Mode: 0o700},
@@ -120,8 +152,7 @@ func makeRoot(t *testing.T, root, guest string) string {
 			service("notify", "app", machine.TypeNotify, "network"),
 		},
 		Network: machine.Network{Interfaces: []machine.Interface{{Name: "e*", DHCP4: true}}},
-	}), 0o644)
-	return root
+	}
 }
 
 func writeInitrd(t *testing.T, path, init, kernel string) {
@@ -130,16 +161,8 @@ func writeInitrd(t *testing.T, path, init, kernel string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var initramfs tree.Tree
-	put := func(name string, mode uint32, data []byte) {
-		e := tree.NewFile(name, mode, data)
-		if err := initramfs.AddParents(name, 0o755, 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := initramfs.Put(e); err != nil {
-			t.Fatal(err)
-		}
-	}
+	initramfs := &builder{t: t}
+	put := func(name string, mode uint32, data []byte) { initramfs.put(tree.NewFile(name, mode, data)) }
 	put(layout.InitramfsInit, 0o755, program)
 	put(layout.InitramfsBoot, 0o644, toJSON(t, machine.Boot{Version: machine.Version, Name: "boottest", RootMode: machine.RootOverlay,
 		System: "UUID=" + systemUUID, State: "UUID=" + stateUUID, Init: "ashlar", DiskWait: 15}))
@@ -157,7 +180,7 @@ func writeInitrd(t *testing.T, path, init, kernel string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := cpio.Write(f, &initramfs, cpio.Options{}); err != nil {
+	if err := cpio.Write(f, &initramfs.tree, cpio.Options{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -90,7 +90,7 @@ func (s *stage1) readBoot() (err error) {
 		s.boot.DiskWait = 30
 	}
 	s.hand = Handover{Boot: s.boot, Generation: s.cmdline.Or(layout.ParamGeneration, ""), State: stateVolatile}
-	s.con.Say("starting %s generation %s", s.boot.Name, s.hand.Generation)
+	s.con.Say("starting %s", s.boot.Name)
 	return os.MkdirAll(layout.RunDir, 0o755)
 }
 
@@ -155,6 +155,7 @@ func (s *stage1) mountImage() error {
 	if err != nil {
 		return err
 	}
+	s.con.Say("generation %s", s.hand.Generation)
 	return mountFile(filepath.Join(dir, layout.GenRoot), layout.ImageMount, unix.MS_NODEV)
 }
 
