@@ -111,7 +111,8 @@ func write(ctx context.Context, w io.WriterAt, t *tree.Tree, opt Options) (Stats
 	if err := im.finish(); err != nil {
 		return Stats{}, err
 	}
-	opt.Progress.Report(progress.Event{Task: "squashfs", Done: p.stats.ContentBytes, Total: p.stats.ContentBytes, Unit: "bytes", End: true})
+	total := p.storedContent()
+	opt.Progress.Report(progress.Event{Task: "squashfs", Done: total, Total: total, Unit: "bytes", End: true})
 	return p.stats, nil
 }
 
