@@ -254,7 +254,11 @@ func (a *app) testCommand() *cobra.Command {
 			return err
 		}
 		a.sink.Close()
-		config, err := f.config(p.image, a.err)
+		console := a.err
+		if a.quiet {
+			console = io.Discard
+		}
+		config, err := f.config(p.image, console)
 		if err != nil {
 			return err
 		}

@@ -258,7 +258,14 @@ func (b *build) squash(ctx context.Context, name string, t *tree.Tree) (e tree.E
 	return tree.Entry{Path: name, Kind: tree.File, Mode: 0o444, Size: size, Digest: d, Source: tree.HostFile(path)}, err
 }
 
-// cmdline is the kernel command line up to what the loader adds.
+// startLine is the kernel command line of one generation: the machine mounts
+// the images beside the kernel that runs, however many generations there are.
+func (b *build) startLine(gen *generation) string {
+	return b.cmdline() + " " + layout.ParamGeneration + "=" + gen.id
+}
+
+// cmdline is the kernel command line but for the generation, which is named by
+// a digest that covers it.
 func (b *build) cmdline() string {
 	line := "console=tty0 console=ttyS0,115200 panic=10"
 	if extra := strings.TrimSpace(b.p.def.Kernel.Cmdline); extra != "" {
@@ -318,7 +325,7 @@ func (b *build) writeDisk(ctx context.Context, gen *generation) error {
 	}
 	files, err := boot.Make(boot.Input{
 		Loader: boot.FromTree(loaders), Timeout: menuSeconds, SystemUUID: b.uuid(layout.PartSystem), Generation: gen.id,
-		Title: b.p.def.Name, Cmdline: b.cmdline(), Epoch: b.epoch,
+		Title: b.p.def.Name, Cmdline: b.startLine(gen), Epoch: b.epoch,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare boot loader: %w", err)
@@ -359,7 +366,7 @@ func (b *build) publish(gen *generation, out string) (*Artefacts, error) {
 		return nil, fmt.Errorf("make output directory: %w", err)
 	}
 	removeStale(out)
-	a := &Artefacts{Dir: out, Manifest: gen.manifest, Cmdline: b.cmdline() + " " + layout.ParamGeneration + "=" + gen.id}
+	a := &Artefacts{Dir: out, Manifest: gen.manifest, Cmdline: b.startLine(gen)}
 	for _, name := range sortedKeys(gen.files) {
 		e := gen.files[name]
 		r, err := e.Open()
