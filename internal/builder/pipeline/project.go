@@ -55,6 +55,10 @@ type project struct {
 // ErrNoLock says that a definition was never locked.
 var ErrNoLock = errors.New("there is no lock")
 
+// ErrBadLock says that a lock is not what this program writes, or lacks what is
+// asked of it.
+var ErrBadLock = errors.New("the lock is of no use")
+
 // load reads a definition and its lock, which must belong to it.
 func (e *Env) load(dir string) (*project, error) {
 	def, err := definition.Load(dir)
@@ -70,19 +74,35 @@ func (e *Env) load(dir string) (*project, error) {
 	}
 	l, err := lock.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, LockName), err)
+		return nil, fmt.Errorf("read %s: %w: %w; run `ashlar lock %s`", filepath.Join(dir, LockName), ErrBadLock, err, dir)
 	}
 	if err := l.Check(def.InputDigest()); err != nil {
 		return nil, fmt.Errorf("%w (in %s)", err, dir)
 	}
+	if err := checkEncoder(l, def); err != nil {
+		return nil, fmt.Errorf("%w: run `ashlar lock %s`", err, dir)
+	}
 	return &project{dir: dir, def: def, lock: l, sum: digest.Of(data)}, nil
+}
+
+// checkEncoder holds a build to the block compressor that the lock names:
+// another one, or another version, gives other bytes.
+func checkEncoder(l *lock.Lock, def *definition.Definition) error {
+	c, err := compressorOf(def.Image)
+	if err != nil {
+		return err
+	}
+	if c.Name() != l.Encoder {
+		return fmt.Errorf("%w: it names the encoder %q, a build would use %q", lock.ErrStale, l.Encoder, c.Name())
+	}
+	return nil
 }
 
 // arch gives the locked packages of an architecture.
 func (p *project) arch(name string) (lock.Arch, error) {
 	a, ok := p.lock.Arches[name]
 	if !ok {
-		return lock.Arch{}, fmt.Errorf("architecture %s is not in the lock: add it to arch in %s and run `ashlar lock %s`", name, DefinitionName, p.dir)
+		return lock.Arch{}, fmt.Errorf("%w: it has no architecture %s: add it to arch in %s and run `ashlar lock %s`", ErrBadLock, name, DefinitionName, p.dir)
 	}
 	return a, nil
 }

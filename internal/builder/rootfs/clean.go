@@ -105,7 +105,9 @@ func clean(t *tree.Tree) error {
 // fills in digests of empty files.
 func normalise(t *tree.Tree, epoch int64) error {
 	return t.Walk(func(e *tree.Entry) error {
-		e.MTime = max(0, min(e.MTime, epoch))
+		if e.MTime <= 0 || e.MTime > epoch {
+			e.MTime = epoch // of files made here, and of those that scripts made
+		}
 		if e.Kind == tree.File && e.Size == 0 {
 			e.Source, e.Digest = nil, digest.Of(nil)
 		}

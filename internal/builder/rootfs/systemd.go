@@ -76,6 +76,9 @@ func applySystemd(t *tree.Tree, def *definition.Definition, m machine.Machine) e
 		}
 	}
 	return errors.Join(
+		// Both as new as /usr: nothing that packages bring is to be set up again at boot.
+		putFile(t, "etc/.updated", 0o644, ""),
+		putFile(t, "var/.updated", 0o644, ""),
 		putLink(t, unitDir+"default.target", "/usr/lib/systemd/system/multi-user.target"),
 		// The image is read-only and complete: nothing is to be set up at the first boot.
 		putLink(t, unitDir+"systemd-firstboot.service", "/dev/null"),
