@@ -46,7 +46,7 @@ func Packages(arch string) []string {
 	if arch != "amd64" {
 		return nil
 	}
-	return []string{"grub-efi-amd64-bin", "grub-efi-amd64-signed", "grub-pc-bin", "shim-helpers-amd64-signed", "shim-signed"}
+	return []string{"grub-efi-amd64-signed", "grub-pc-bin", "shim-helpers-amd64-signed", "shim-signed"}
 }
 
 // FromTree reads loader files from a tree of unpacked packages.
@@ -107,32 +107,54 @@ func (in Input) bios() (boot, core []byte, err error) {
 	return boot, core, err
 }
 
-// loaderFile is a row of a loader's table: a file on the ESP and its source.
-type loaderFile struct{ to, from string }
+// loaderFile is a row of a loader's table: a file on the ESP and its source,
+// the first there is; Debian and Ubuntu give shim's files different names.
+type loaderFile struct {
+	to   string
+	from []string
+}
 
-var (
-	signedLoader = []loaderFile{
-		{"EFI/BOOT/BOOTX64.EFI", "usr/lib/shim/shimx64.efi.signed"},
-		{"EFI/BOOT/grubx64.efi", "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"},
-		{"EFI/BOOT/mmx64.efi", "usr/lib/shim/mmx64.efi.signed"},
-	}
-	unsignedLoader = []loaderFile{
-		{"EFI/BOOT/BOOTX64.EFI", "usr/lib/grub/x86_64-efi/monolithic/grubx64.efi"},
-	}
-)
+// Loaders by preference: the first whose files are all there is taken.
+var loaders = [][]loaderFile{
+	{
+		{"EFI/BOOT/BOOTX64.EFI", []string{"usr/lib/shim/shimx64.efi.signed", "usr/lib/shim/shimx64.efi.signed.latest"}},
+		{"EFI/BOOT/grubx64.efi", []string{"usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"}},
+		{"EFI/BOOT/mmx64.efi", []string{"usr/lib/shim/mmx64.efi.signed", "usr/lib/shim/mmx64.efi"}},
+	},
+	{
+		{"EFI/BOOT/BOOTX64.EFI", []string{"usr/lib/grub/x86_64-efi/monolithic/grubx64.efi"}},
+	},
+}
 
-// esp puts the signed chain on the ESP, or GRUB alone when shim or the signed
-// GRUB is not there.
+// configNames are where a grubx64.efi may look: the directory that Debian's
+// and that Ubuntu's has built in, and its own.
+var configNames = []string{"EFI/debian/grub.cfg", "EFI/ubuntu/grub.cfg", "EFI/BOOT/grub.cfg"}
+
 func (in Input) esp() (*tree.Tree, error) {
-	loader := signedLoader
-	for _, file := range signedLoader {
-		if _, err := in.Loader(file.from); errors.Is(err, fs.ErrNotExist) {
-			loader = unsignedLoader
+	var missing error
+	for _, loader := range loaders {
+		esp, err := in.loaderTree(loader)
+		if errors.Is(err, fs.ErrNotExist) {
+			missing = errors.Join(missing, err)
+			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range configNames {
+			if err := in.put(esp, name, []byte(in.findSystem()+"configfile $prefix/grub.cfg\n")); err != nil {
+				return nil, err
+			}
+		}
+		return esp, nil
 	}
+	return nil, fmt.Errorf("no UEFI loader: %w", missing)
+}
+
+func (in Input) loaderTree(loader []loaderFile) (*tree.Tree, error) {
 	esp := &tree.Tree{}
 	for _, file := range loader {
-		data, err := in.Loader(file.from)
+		data, err := in.first(file.from)
 		if err != nil {
 			return nil, err
 		}
@@ -140,12 +162,16 @@ func (in Input) esp() (*tree.Tree, error) {
 			return nil, err
 		}
 	}
-	for _, name := range []string{"EFI/BOOT/grub.cfg", "EFI/debian/grub.cfg"} {
-		if err := in.put(esp, name, []byte(in.findSystem()+"configfile $prefix/grub.cfg\n")); err != nil {
-			return nil, err
+	return esp, nil
+}
+
+func (in Input) first(paths []string) (data []byte, err error) {
+	for _, path := range paths {
+		if data, err = in.Loader(path); !errors.Is(err, fs.ErrNotExist) {
+			return data, err
 		}
 	}
-	return esp, nil
+	return nil, err
 }
 
 func (in Input) put(t *tree.Tree, name string, data []byte) error {

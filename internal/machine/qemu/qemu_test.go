@@ -22,22 +22,30 @@ import (
 // bootTime bounds a boot by software emulation on a busy machine.
 const bootTime = 4 * time.Minute
 
-// emulators gives the installed QEMU and Debian's packages, unpacked.
-func emulators(t *testing.T, archive *testenv.Archive) map[string]*qemu.Emulator {
+// installed gives the QEMU on PATH. It only serves where no kernel boots:
+// that of Debian 12 loses the flags of a cmpxchg16b now and then, and with
+// them the kernel.
+func installed(t *testing.T) *qemu.Emulator {
 	t.Helper()
 	testenv.RequireTool(t, "qemu-system-x86_64")
-	installed, err := qemu.FromPath()
+	e, err := qemu.FromPath()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return e
+}
+
+// unpacked gives the emulator of Debian's packages.
+func unpacked(t *testing.T, archive *testenv.Archive) (e *qemu.Emulator, root string) {
+	t.Helper()
 	need := qemu.Packages()
-	root := archive.Unpack(t, archive.Closure(t, need.Packages, need.Without)...)
+	root = archive.Unpack(t, archive.Closure(t, need.Packages, need.Without)...)
 	prune(t, root)
-	unpacked, err := qemu.FromRoot(root)
+	e, err := qemu.FromRoot(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[string]*qemu.Emulator{"installed": installed, "unpacked": unpacked}
+	return e, root
 }
 
 // prune removes what the emulator says it does not want.
@@ -77,22 +85,20 @@ func start(t *testing.T, e *qemu.Emulator, config qemu.Config) (*qemu.VM, contex
 func TestMachine(t *testing.T) {
 	archive := testenv.Debian(t, "trixie")
 	guest := testguest.Make(t, archive.CloudKernel(t))
-	for name, e := range emulators(t, archive) {
-		t.Run(name, func(t *testing.T) {
-			disk := filepath.Join(t.TempDir(), "a,disk.img")
-			if err := os.WriteFile(disk, make([]byte, 1<<20), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			t.Run("agent", func(t *testing.T) { testAgent(t, e, guest, disk) })
-			t.Run("end", func(t *testing.T) { testEnd(t, e, guest, disk) })
-		})
+	e, root := unpacked(t, archive)
+	disk := filepath.Join(t.TempDir(), "a,disk.img")
+	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o644); err != nil {
+		t.Fatal(err)
 	}
+	t.Run("libraries", func(t *testing.T) { testLibraries(t, e, root, disk) })
+	t.Run("agent", func(t *testing.T) { testAgent(t, e, guest, disk) })
+	t.Run("end", func(t *testing.T) { testEnd(t, e, guest, disk) })
 }
 
 func testAgent(t *testing.T, e *qemu.Emulator, guest testguest.Guest, disk string) {
 	vm, ctx := start(t, e, qemu.Config{
-		Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: "console=ttyS0 quiet guest.agent",
-		Disk: disk, Snapshot: true, DiskSize: 3 << 20,
+		Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: "console=ttyS0 quiet panic=-1 guest.agent",
+		Disk: disk, Snapshot: true, DiskSize: 3 << 20, NoReboot: true,
 		Publish: []qemu.PortForward{{GuestPort: 80}},
 	})
 	if err := vm.WaitSerial(ctx, "disk=6144"); err != nil {
@@ -147,8 +153,8 @@ func testEnd(t *testing.T, e *qemu.Emulator, guest testguest.Guest, disk string)
 	t.Setenv("TMPDIR", t.TempDir())
 	var console strings.Builder
 	vm, ctx := start(t, e, qemu.Config{
-		Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: "console=ttyS0 quiet guest.poweroff",
-		Disk: disk, DiskSize: 2 << 20, Console: &console, MemoryMB: 128,
+		Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: "console=ttyS0 quiet panic=-1 guest.poweroff",
+		Disk: disk, DiskSize: 2 << 20, Console: &console, MemoryMB: 128, NoReboot: true,
 	})
 	match, err := vm.WaitSerialMatch(ctx, regexp.MustCompile(`guest: cmdline .* uefi=(\w+) secure=\w+ disk=(\d+)`))
 	if err != nil {
@@ -179,20 +185,8 @@ func testEnd(t *testing.T, e *qemu.Emulator, guest testguest.Guest, disk string)
 	}
 }
 
-// TestOwnLibraries looks at the files that an unpacked emulator has mapped.
-func TestOwnLibraries(t *testing.T) {
-	archive := testenv.Debian(t, "trixie")
-	need := qemu.Packages()
-	root := archive.Unpack(t, archive.Closure(t, need.Packages, need.Without)...)
-	prune(t, root)
-	e, err := qemu.FromRoot(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	disk := filepath.Join(t.TempDir(), "disk.img")
-	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o644); err != nil {
-		t.Fatal(err)
-	}
+// testLibraries looks at the files that an unpacked emulator has mapped.
+func testLibraries(t *testing.T, e *qemu.Emulator, root, disk string) {
 	vm, _ := start(t, e, qemu.Config{Disk: disk})
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", vm.PID()))
 	if err != nil {
@@ -206,11 +200,7 @@ func TestOwnLibraries(t *testing.T) {
 }
 
 func TestStartRefuses(t *testing.T) {
-	testenv.RequireTool(t, "qemu-system-x86_64")
-	e, err := qemu.FromPath()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := installed(t)
 	t.Setenv("TMPDIR", t.TempDir())
 	disk := filepath.Join(t.TempDir(), "disk.img")
 	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o644); err != nil {
@@ -247,11 +237,7 @@ func TestStartRefuses(t *testing.T) {
 
 // TestContext ends the context and expects the machine to end.
 func TestContext(t *testing.T) {
-	testenv.RequireTool(t, "qemu-system-x86_64")
-	e, err := qemu.FromPath()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := installed(t)
 	disk := filepath.Join(t.TempDir(), "disk.img")
 	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o644); err != nil {
 		t.Fatal(err)

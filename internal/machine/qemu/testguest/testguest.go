@@ -16,7 +16,7 @@ import (
 type Guest struct{ Kernel, Initrd string }
 
 // modules go into the initrd.
-var modules = []string{"virtio_blk", "failover", "net_failover", "virtio_net"}
+var modules = []string{"efivarfs", "virtio_blk", "failover", "net_failover", "virtio_net"}
 
 // Make takes the kernel of an unpacked kernel package, as
 // testenv.Archive.CloudKernel gives it, and builds the initrd.

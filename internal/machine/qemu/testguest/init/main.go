@@ -59,6 +59,7 @@ func run() error {
 
 // secureBoot reads the EFI variable: 4 bytes of attributes, then 1.
 func secureBoot() bool {
+	modules("efivarfs")
 	if unix.Mount("efivarfs", "/sys/firmware/efi/efivars", "efivarfs", 0, "") != nil {
 		return false
 	}
