@@ -59,16 +59,7 @@ type Root struct {
 
 // Assemble makes the root.
 func Assemble(ctx context.Context, in Input) (*Root, error) {
-	if in.Log == nil {
-		in.Log = io.Discard
-	}
-	if in.Progress == nil {
-		in.Progress = progress.Discard{}
-	}
-	packages := make([]*pkg, len(in.Packages))
-	for n, u := range in.Packages {
-		packages[n] = newPackage(u)
-	}
+	packages := newPackages(in.Packages)
 	configured, err := configure(ctx, in, packages)
 	if err != nil {
 		return nil, err
@@ -79,6 +70,12 @@ func Assemble(ctx context.Context, in Input) (*Root, error) {
 // configure gives the tree after the maintainer scripts, from the store if it
 // is there.
 func configure(ctx context.Context, in Input, packages []*pkg) (*tree.Tree, error) {
+	if in.Log == nil {
+		in.Log = io.Discard
+	}
+	if in.Progress == nil {
+		in.Progress = progress.Discard{}
+	}
 	merged, err := merge(in, packages)
 	if err != nil {
 		return nil, err
@@ -156,7 +153,7 @@ func runScripts(ctx context.Context, in Input, packages []*pkg, m *merger) (_ *t
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, box.Close()) }()
-	c := configurer{box: box, db: db, order: packages, claims: m.claims, interests: interests, log: in.Log, progress: in.Progress}
+	c := configurer{box: box, db: db, order: packages, claims: m.claims, interests: interests, epoch: scriptEpoch(packages), log: in.Log, progress: in.Progress}
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}

@@ -136,7 +136,6 @@ func (db *database) install(t *tree.Tree, arch string, mtime int64) error {
 		"status":      db.status(),
 		"arch":        []byte(arch + "\n"),
 		"arch-native": []byte(arch + "\n"),
-		"available":   nil,
 		"diversions":  nil,
 		"info/format": []byte("1\n"),
 	}
@@ -166,8 +165,11 @@ func (db *database) install(t *tree.Tree, arch string, mtime int64) error {
 	files["triggers/Lock"] = nil
 	for name, data := range files {
 		mode := uint32(0o644)
-		if isScript(name) {
+		switch {
+		case isScript(name):
 			mode = 0o755
+		case name == "triggers/Lock":
+			mode = 0o600
 		}
 		e := tree.NewFile(adminDir+"/"+name, mode, data)
 		e.MTime = mtime
@@ -176,6 +178,17 @@ func (db *database) install(t *tree.Tree, arch string, mtime int64) error {
 		}
 	}
 	return nil
+}
+
+// dpkgVersion is the upstream version of the dpkg among the packages; scripts
+// compare it with the version that brought a feature.
+func (db *database) dpkgVersion() string {
+	for _, p := range db.packages {
+		if p.name == "dpkg" {
+			return p.version
+		}
+	}
+	return "1.22.0"
 }
 
 var scriptNames = []string{"preinst", "postinst", "prerm", "postrm", "config"}

@@ -43,6 +43,14 @@ func newPackage(u *deb.Unpacked) *pkg {
 	}
 }
 
+func newPackages(unpacked []*deb.Unpacked) []*pkg {
+	packages := make([]*pkg, len(unpacked))
+	for n, u := range unpacked {
+		packages[n] = newPackage(u)
+	}
+	return packages
+}
+
 // claim is who put a path into the lower tree.
 type claim struct {
 	owner *pkg

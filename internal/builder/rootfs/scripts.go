@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -34,6 +37,7 @@ type configurer struct {
 	order     []*pkg // of configuration
 	claims    map[string]claim
 	interests interestList
+	epoch     int64 // for SOURCE_DATE_EPOCH
 	log       io.Writer
 	progress  progress.Sink
 }
@@ -44,7 +48,7 @@ func (c *configurer) run(ctx context.Context) error {
 	diverted := map[string]bool{}
 	for n, p := range c.order {
 		c.progress.Report(progress.Event{Task: "configure", Item: p.name, Done: int64(n), Total: int64(len(c.order)), Unit: "packages"})
-		if err := c.script(ctx, p, "preinst", "install"); err != nil {
+		if err := c.preinst(ctx, p); err != nil {
 			return err
 		}
 		if err := c.applyDiversions(p, diverted); err != nil {
@@ -53,7 +57,7 @@ func (c *configurer) run(ctx context.Context) error {
 		if err := c.placeLate(p); err != nil {
 			return err
 		}
-		if err := c.script(ctx, p, "postinst", "configure", ""); err != nil {
+		if err := c.postinst(ctx, p, "configure", ""); err != nil {
 			return err
 		}
 		c.db.state[p] = stateInstalled
@@ -65,39 +69,85 @@ func (c *configurer) run(ctx context.Context) error {
 	return c.box.WriteFile(adminDir+"/status", c.db.status(), 0o644)
 }
 
-// script runs one maintainer script, if the package has it.
-func (c *configurer) script(ctx context.Context, p *pkg, name string, args ...string) error {
-	if len(p.member(name)) == 0 {
+// preinst runs the package's preinst where dpkg runs it: in a directory with
+// the other control members, which debconf looks for there.
+func (c *configurer) preinst(ctx context.Context, p *pkg) error {
+	if len(p.member("preinst")) == 0 {
 		return nil
 	}
+	const dir = adminDir + "/tmp.ci"
+	members := slices.Sorted(maps.Keys(p.unpacked.Members))
+	err := c.box.Mkdir(dir, 0o755)
+	for _, name := range members {
+		mode := uint32(0o644)
+		if slices.Contains(scriptNames, name) {
+			mode = 0o755
+		}
+		err = errors.Join(err, c.box.WriteFile(path.Join(dir, name), p.member(name), mode))
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.run1(ctx, p, path.Join(dir, "preinst"), "preinst", "install"); err != nil {
+		return err
+	}
+	for _, name := range members {
+		err = errors.Join(err, c.box.Remove(path.Join(dir, name)))
+	}
+	return errors.Join(err, c.box.Remove(dir))
+}
+
+// postinst runs the package's postinst, if it has one.
+func (c *configurer) postinst(ctx context.Context, p *pkg, args ...string) error {
+	if len(p.member("postinst")) == 0 {
+		return nil
+	}
+	return c.run1(ctx, p, adminDir+"/info/"+p.dbName()+".postinst", "postinst", args...)
+}
+
+// run1 runs one maintainer script with the status file up to date.
+func (c *configurer) run1(ctx context.Context, p *pkg, file, name string, args ...string) error {
 	if err := c.box.WriteFile(adminDir+"/status", c.db.status(), 0o644); err != nil {
 		return err
 	}
 	var output transcript
-	command := sandbox.Command{
-		Args: append([]string{"/" + adminDir + "/info/" + p.dbName() + "." + name}, args...),
-		Env: []string{
-			"DPKG_MAINTSCRIPT_PACKAGE=" + p.name,
-			"DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1",
-			"DPKG_MAINTSCRIPT_ARCH=" + p.arch,
-			"DPKG_MAINTSCRIPT_NAME=" + name,
-			"DPKG_MAINTSCRIPT_DEBUG=0",
-			"DPKG_RUNNING_VERSION=1.22.0",
-			"DPKG_ADMINDIR=/" + adminDir,
-			"DPKG_ROOT=",
-			"DEBIAN_FRONTEND=noninteractive",
-			"DEBCONF_NONINTERACTIVE_SEEN=true",
-		},
-		Dir:    "/",
-		Stdout: &output,
-		Stderr: &output,
-	}
-	err := c.box.Run(ctx, command)
+	err := c.box.Run(ctx, sandbox.Command{
+		Args: append([]string{"/" + file}, args...), Env: c.scriptEnv(p, name), Dir: "/", Stdout: &output, Stderr: &output,
+	})
 	fmt.Fprintf(c.log, "--- %s %s %s\n%s", p.name, name, strings.Join(args, " "), output.String())
 	if err != nil {
 		return fmt.Errorf("run %s of package %s: %w\n%s", name, p.name, err, lastLines(output.String(), 20))
 	}
 	return nil
+}
+
+// scriptEnv is what dpkg tells a script (dpkg(1), "Internal environment").
+func (c *configurer) scriptEnv(p *pkg, name string) []string {
+	return []string{
+		"DPKG_MAINTSCRIPT_PACKAGE=" + p.name,
+		"DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1",
+		"DPKG_MAINTSCRIPT_ARCH=" + p.arch,
+		"DPKG_MAINTSCRIPT_NAME=" + name,
+		"DPKG_MAINTSCRIPT_DEBUG=0",
+		"DPKG_RUNNING_VERSION=" + c.db.dpkgVersion(),
+		"DPKG_ADMINDIR=/" + adminDir,
+		"DPKG_ROOT=",
+		"DEBIAN_FRONTEND=noninteractive",
+		"DEBCONF_NONINTERACTIVE_SEEN=true",
+		"SOURCE_DATE_EPOCH=" + strconv.FormatInt(c.epoch, 10),
+	}
+}
+
+// scriptEpoch is the newest time of a file in the packages: scripts take it
+// for their SOURCE_DATE_EPOCH, so that programs write one date in every run.
+func scriptEpoch(packages []*pkg) int64 {
+	newest := int64(0)
+	for _, p := range packages {
+		for _, e := range p.unpacked.Entries {
+			newest = max(newest, e.MTime)
+		}
+	}
+	return newest
 }
 
 // transcript collects what a script writes to its two streams.
@@ -213,7 +263,7 @@ func (c *configurer) runTriggers(ctx context.Context) error {
 			return nil
 		}
 		for _, p := range sortedOwners(due, position) {
-			if err := c.script(ctx, p, "postinst", "triggered", strings.Join(due[p], " ")); err != nil {
+			if err := c.postinst(ctx, p, "triggered", strings.Join(due[p], " ")); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,292 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ashlar/internal/foundation/digest"
+	"ashlar/internal/foundation/tree"
+	"ashlar/internal/testenv"
+)
+
+// packageSets are compared with mmdebstrap; all have the essential packages.
+var packageSets = []struct {
+	name     string
+	packages []string
+	short    bool // also under go test -short
+}{
+	{"essential", nil, true},
+	{"nginx", []string{"nginx"}, true},
+	{"ssh", []string{"openssh-server"}, false},
+	{"git", []string{"git", "openssh-server"}, false},
+	{"systemd", []string{"systemd", "dbus", "nginx"}, false},
+	// Diversions (molly-guard, of systemd-sysv's), ucf, debconf, statoverrides,
+	// setgid programs, users and groups, alternatives, byte-compiling.
+	{"server", []string{
+		"python3-minimal", "cron", "rsyslog", "exim4-daemon-light", "ca-certificates", "logrotate", "sudo", "locales", "man-db",
+		"systemd-sysv", "molly-guard", "ssl-cert", "bsd-mailx",
+	}, false},
+}
+
+// TestSameAsMmdebstrap compares the configured tree with the one that dpkg
+// makes of the same packages. What may differ is in allowedDifferences.
+func TestSameAsMmdebstrap(t *testing.T) {
+	tool := testenv.RequireTool(t, "mmdebstrap")
+	testenv.RequireRoot(t)
+	a := requireArchive(t)
+	used := make([]bool, len(allowedDifferences))
+	for _, set := range packageSets {
+		if testing.Short() && !set.short {
+			continue
+		}
+		t.Run(set.name, func(t *testing.T) {
+			in := a.input(t, set.packages)
+			theirs := a.mmdebstrap(t, tool, in, set.packages)
+			var log bytes.Buffer
+			in.Log = &log
+			ours := configuredItems(t, in)
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("what our scripts said:\n%s", log.Bytes())
+				}
+			})
+			for _, d := range compareItems(ours, theirs) {
+				if n := allowed(d); n >= 0 {
+					used[n] = true
+					continue
+				}
+				t.Error(d)
+			}
+		})
+	}
+	if testing.Short() || t.Failed() {
+		return
+	}
+	for n, row := range allowedDifferences {
+		if !used[n] {
+			t.Errorf("allowed difference %s %s: no set has it; remove the row", row.pattern, row.fields)
+		}
+	}
+}
+
+// item is one path in a form that can be compared.
+type item struct {
+	kind    tree.Kind
+	mode    uint32
+	owner   string
+	target  string // of a link
+	names   string // of the inode, if it has several
+	xattrs  string
+	content []byte
+}
+
+// configuredItems merges and configures packages as Assemble does.
+func configuredItems(t *testing.T, in Input) map[string]item {
+	t.Helper()
+	packages := newPackages(in.Packages)
+	configured, err := configure(t.Context(), in, packages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := map[string]item{}
+	links := map[string][]string{}
+	err = configured.Walk(func(e *tree.Entry) error {
+		inode := e
+		if e.Kind == tree.HardLink {
+			inode = configured.Get(e.Target)
+		}
+		links[inode.Path] = append(links[inode.Path], e.Path)
+		it := item{kind: inode.Kind, mode: inode.Mode, owner: fmt.Sprintf("%d:%d", inode.UID, inode.GID), target: inode.Target}
+		for _, x := range inode.Xattrs {
+			it.xattrs += fmt.Sprintf("%s=%x ", x.Name, x.Value)
+		}
+		if inode.Kind == tree.File {
+			var err error
+			if it.content, err = inode.ReadAll(1 << 30); err != nil {
+				return err
+			}
+		}
+		items[e.Path] = it
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameLinks(items, links)
+	return items
+}
+
+// nameLinks notes on each name of an inode all the names that it has.
+func nameLinks(items map[string]item, links map[string][]string) {
+	for _, names := range links {
+		if len(names) < 2 {
+			continue
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			it := items[name]
+			it.names = strings.Join(names, " ")
+			items[name] = it
+		}
+	}
+}
+
+// mmdebstrap gives the tree that dpkg makes. It is kept in the user's cache by
+// all that it depends on, since making it takes a minute.
+func (a *archive) mmdebstrap(t *testing.T, tool string, in Input, packages []string) map[string]item {
+	t.Helper()
+	version, err := exec.Command(tool, "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	include := strings.Join(names(in), ",")
+	key := digest.Of([]byte(strings.Join([]string{string(version), fmt.Sprint(in.Digests), "2"}, "\n")))
+	cached := filepath.Join(filepath.Dir(a.store.Dir()), "mmdebstrap-"+key.String()+".tar")
+	if _, err := os.Stat(cached); err != nil {
+		made := filepath.Join(t.TempDir(), "root.tar")
+		args := []string{"--variant=essential", "--mode=root", "--quiet", "--dpkgopt=force-unsafe-io", "--include=" + include, suite, made, "deb " + a.serve(t) + " " + suite + " main"}
+		cmd := exec.Command(tool, args...)
+		cmd.Env = append(os.Environ(), fmt.Sprintf("SOURCE_DATE_EPOCH=%d", scriptEpoch(newPackages(in.Packages))))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("mmdebstrap: %v\n%s", err, out)
+		}
+		copyFile(t, made, cached)
+	}
+	f, err := os.Open(cached)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	items, err := readTar(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return items
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err == nil {
+		err = errors.Join(os.WriteFile(to+".new", data, 0o644), os.Rename(to+".new", to))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var tarKinds = map[byte]tree.Kind{
+	tar.TypeReg: tree.File, tar.TypeDir: tree.Dir, tar.TypeSymlink: tree.Symlink, tar.TypeChar: tree.CharDevice,
+	tar.TypeBlock: tree.BlockDevice, tar.TypeFifo: tree.Fifo,
+}
+
+func readTar(r io.Reader) (map[string]item, error) {
+	items := map[string]item{}
+	links := map[string][]string{}
+	for in := tar.NewReader(r); ; {
+		h, err := in.Next()
+		if err == io.EOF {
+			nameLinks(items, links)
+			return items, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		name, err := tree.Clean(strings.TrimPrefix(h.Name, "./"))
+		if err != nil {
+			return nil, err
+		}
+		if h.Typeflag == tar.TypeLink {
+			first, err := tree.Clean(strings.TrimPrefix(h.Linkname, "./"))
+			if err != nil {
+				return nil, err
+			}
+			items[name] = items[first]
+			links[first] = append(links[first], name)
+			continue
+		}
+		links[name] = append(links[name], name)
+		it := item{kind: tarKinds[h.Typeflag], mode: uint32(h.Mode & 0o7777), owner: fmt.Sprintf("%d:%d", h.Uid, h.Gid), target: h.Linkname}
+		for _, k := range slices.Sorted(maps.Keys(h.PAXRecords)) {
+			if x, ok := strings.CutPrefix(k, "SCHILY.xattr."); ok {
+				it.xattrs += fmt.Sprintf("%s=%x ", x, h.PAXRecords[k])
+			}
+		}
+		if it.kind == tree.File {
+			if it.content, err = io.ReadAll(in); err != nil {
+				return nil, err
+			}
+		}
+		items[name] = it
+	}
+}
+
+// difference is one field of one path.
+type difference struct {
+	path, field  string
+	ours, theirs string
+	a, b         item
+}
+
+func (d difference) String() string {
+	return fmt.Sprintf("/%s: %s: ours %s, dpkg's %s", d.path, d.field, d.ours, d.theirs)
+}
+
+// compareItems gives the differences sorted by path.
+func compareItems(ours, theirs map[string]item) []difference {
+	all := map[string]bool{}
+	for p := range ours {
+		all[p] = true
+	}
+	for p := range theirs {
+		all[p] = true
+	}
+	var list []difference
+	for _, p := range slices.Sorted(maps.Keys(all)) {
+		a, inOurs := ours[p]
+		b, inTheirs := theirs[p]
+		add := func(field, x, y string) {
+			if x != y {
+				list = append(list, difference{p, field, x, y, a, b})
+			}
+		}
+		switch {
+		case !inOurs:
+			add("missing", "nothing", b.kind.String())
+		case !inTheirs:
+			add("extra", a.kind.String(), "nothing")
+		default:
+			add("kind", a.kind.String(), b.kind.String())
+			add("mode", fmt.Sprintf("%04o", a.mode), fmt.Sprintf("%04o", b.mode))
+			add("owner", a.owner, b.owner)
+			add("target", a.target, b.target)
+			add("names", a.names, b.names)
+			add("xattrs", a.xattrs, b.xattrs)
+			if !bytes.Equal(a.content, b.content) {
+				add("content", contentHint(a.content, b.content), contentHint(b.content, a.content))
+			}
+		}
+	}
+	return list
+}
+
+// contentHint shows the first line that the other lacks.
+func contentHint(data, other []byte) string {
+	lines, others := strings.Split(string(data), "\n"), strings.Split(string(other), "\n")
+	for n, l := range lines {
+		if n >= len(others) || others[n] != l {
+			return fmt.Sprintf("%d bytes, line %d %.160q", len(data), n+1, l)
+		}
+	}
+	return fmt.Sprintf("%d bytes", len(data))
+}
