@@ -11,6 +11,7 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -108,9 +109,14 @@ func (s *Supervisor) List() []control.Service {
 	return list
 }
 
-// Settled waits until every service is settled.
+// Settled waits until every service is settled; it fails when the machine goes
+// down first.
 func (s *Supervisor) Settled(ctx context.Context) error {
-	return s.wait(ctx, func() bool {
+	closing := false
+	err := s.wait(ctx, func() bool {
+		if closing = s.closing; closing {
+			return true
+		}
 		for _, sv := range s.services {
 			if !s.settled(sv.spec.Name) {
 				return false
@@ -118,7 +124,14 @@ func (s *Supervisor) Settled(ctx context.Context) error {
 		}
 		return true
 	})
+	if err == nil && closing {
+		err = errClosing
+	}
+	return err
 }
+
+// errClosing tells that nothing starts any more.
+var errClosing = errors.New("the machine is shutting down")
 
 // StartService starts a service and waits until it is ready, or fails.
 func (s *Supervisor) StartService(ctx context.Context, name string) error {
@@ -129,7 +142,7 @@ func (s *Supervisor) StartService(ctx context.Context, name string) error {
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
-		return fmt.Errorf("start %s: the machine is shutting down", name)
+		return fmt.Errorf("start %s: %w", name, errClosing)
 	}
 	sv.want, sv.failures = true, 0
 	if !sv.active {

@@ -267,6 +267,9 @@ func TestShutdownEndsInReverseAndReapsOrphans(t *testing.T) {
 		t.Fatalf("no orphan %d", orphan)
 	}
 	b.Shutdown()
+	if err := b.Settled(t.Context()); err == nil {
+		t.Error("a machine that went down calls itself ready")
+	}
 	if down, _ := os.ReadFile(filepath.Join(b.dir, "down")); string(down) != "top\nbase\n" {
 		t.Errorf("went down in the order %q", down)
 	}

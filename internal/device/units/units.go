@@ -57,7 +57,7 @@ func (m *Machine) handle(ctx context.Context, req control.Request) (resp control
 		resp.Services, err = m.list(ctx)
 	case control.OpReady:
 		// Degraded or not, the state is in the answer; only time is an error.
-		if _, err = m.systemctl(ctx, "is-system-running", "--wait"); ctx.Err() != nil {
+		if _, _ = m.systemctl(ctx, "is-system-running", "--wait"); ctx.Err() != nil {
 			return resp, fmt.Errorf("wait for the machine: %w", ctx.Err())
 		}
 		if resp.Status, err = m.status(ctx); err == nil {
