@@ -57,13 +57,18 @@ func newDatabase(packages []*pkg, conffiles map[*pkg]string) *database {
 func newStanza(p *pkg, conffiles string) stanza {
 	var parts [2]strings.Builder
 	part := 0
-	ordered := map[string]bool{}
-	put := func(name, value string) {
-		text := name + ": " + strings.ReplaceAll(value, "\n", "\n ")
-		parts[part].WriteString(strings.Replace(text, ": \n", ":\n", 1) + "\n")
+	fields := verbatimFields(p.member("control"))
+	put := func(wanted func(name string) bool) {
+		for _, f := range fields {
+			if wanted(strings.ToLower(f.name)) {
+				parts[part].WriteString(f.name + ":" + f.value)
+			}
+		}
 	}
+	ordered := map[string]bool{}
 	for _, name := range statusOrder {
-		ordered[strings.ToLower(name)] = true
+		lower := strings.ToLower(name)
+		ordered[lower] = true
 		switch name {
 		case "Status":
 			part = 1
@@ -72,17 +77,36 @@ func newStanza(p *pkg, conffiles string) stanza {
 				parts[part].WriteString("Conffiles:\n" + conffiles)
 			}
 		default:
-			if value := p.unpacked.Control.Get(name); value != "" {
-				put(name, value)
-			}
+			put(func(name string) bool { return name == lower })
 		}
 	}
-	for _, f := range p.unpacked.Control.Fields {
-		if !ordered[strings.ToLower(f.Name)] {
-			put(f.Name, f.Value)
-		}
-	}
+	put(func(name string) bool { return !ordered[name] })
 	return stanza{parts[0].String(), parts[1].String()}
+}
+
+// verbatimField is a field of a control file; the value has its line ends and
+// the blanks that stand before them, as dpkg keeps them.
+type verbatimField struct{ name, value string }
+
+// verbatimFields splits a control file that has been parsed before: nothing in
+// it can be wrong. Spaces before a value become one, if it has a first line.
+func verbatimFields(control []byte) []verbatimField {
+	var fields []verbatimField
+	for _, line := range strings.SplitAfter(strings.Trim(string(control), "\n")+"\n", "\n") {
+		last := len(fields) - 1
+		name, value, ok := strings.Cut(line, ":")
+		switch {
+		case line == "" || line[0] == '#':
+		case (line[0] == ' ' || line[0] == '\t') && last >= 0:
+			fields[last].value += line
+		case ok:
+			if value = strings.TrimLeft(value, " \t"); value != "\n" {
+				value = " " + value
+			}
+			fields = append(fields, verbatimField{name, value})
+		}
+	}
+	return fields
 }
 
 // status gives the status file.
@@ -99,9 +123,13 @@ func (db *database) status() []byte {
 func conffileList(p *pkg, t *tree.Tree) (string, error) {
 	var b strings.Builder
 	for _, line := range strings.Split(string(p.member("conffiles")), "\n") {
-		name := strings.TrimSpace(line)
-		if name == "" || !strings.HasPrefix(name, "/") {
-			continue // flags such as remove-on-upgrade stand before the path: no file of this version
+		flag, name, flagged := strings.Cut(strings.TrimSpace(line), " ")
+		if flagged { // no file of this version, but dpkg keeps it in mind (deb-conffiles(5))
+			fmt.Fprintf(&b, " %s newconffile %s\n", strings.TrimSpace(name), flag)
+			continue
+		}
+		if name = flag; name == "" {
+			continue
 		}
 		e := t.Lookup(strings.TrimPrefix(name, "/"))
 		if e == nil || e.Kind != tree.File {

@@ -177,9 +177,9 @@ func lastLines(text string, n int) string {
 	return "    " + strings.Join(lines, "\n    ")
 }
 
-// applyDiversions moves files of packages that stand later in the order to
-// where a diversion made by now sends them; those of earlier packages were
-// moved by dpkg-divert itself.
+// applyDiversions brings files to where the diversions made by now want them.
+// dpkg-divert has moved what was there when it ran; but here packages that
+// dpkg would unpack later are there as well, among them the diverter itself.
 func (c *configurer) applyDiversions(by *pkg, done map[string]bool) error {
 	data, err := c.box.ReadFile(adminDir + "/diversions")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -193,19 +193,32 @@ func (c *configurer) applyDiversions(by *pkg, done map[string]bool) error {
 			continue
 		}
 		done[d.from] = true
-		from := strings.TrimPrefix(d.from, "/")
+		from, to := strings.TrimPrefix(d.from, "/"), strings.TrimPrefix(d.to, "/")
 		owner, ok := c.claims[from]
-		if !ok || owner.raw != from || owner.owner.name == d.by || c.db.state[owner.owner] == stateInstalled || owner.owner == by {
+		if !ok || owner.raw != from {
 			continue
 		}
-		if _, err := c.box.Lstat(strings.TrimPrefix(d.to, "/")); err == nil {
-			continue // dpkg-divert --rename has moved it
+		switch {
+		case owner.owner.name == d.by:
+			from, to = to, from // what a package diverts, it may have itself
+		case owner.owner == by || c.db.state[owner.owner] == stateInstalled:
+			continue // it was there when dpkg-divert ran, by dpkg's order too
 		}
-		if err := c.box.Rename(from, strings.TrimPrefix(d.to, "/")); err != nil {
+		if err := c.moveOnce(from, to); err != nil {
 			return fmt.Errorf("divert %s to %s for %s: %w", d.from, d.to, d.by, err)
 		}
 	}
 	return nil
+}
+
+// moveOnce renames a file, unless that has been done.
+func (c *configurer) moveOnce(from, to string) error {
+	_, errFrom := c.box.Lstat(from)
+	_, errTo := c.box.Lstat(to)
+	if errFrom != nil || errTo == nil {
+		return nil
+	}
+	return c.box.Rename(from, to)
 }
 
 // placeLate puts the files in whose place another package's stood until p's
