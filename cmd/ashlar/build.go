@@ -86,7 +86,12 @@ func (a *app) lockCommand() *cobra.Command {
 
 func (a *app) fetchCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "fetch DIR...", Short: "Bring all locked inputs into the store", Args: cobra.MinimumNArgs(1),
+		Use: "fetch DIR...", Short: "Bring all locked inputs into the store", Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return fmt.Errorf("%s takes directories of definitions; see `%s --help`", c.CommandPath(), c.CommandPath())
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			e, err := a.env()
 			if err != nil {

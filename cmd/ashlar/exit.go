@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,13 +35,13 @@ var exitCodes = []struct {
 	meaning string
 	is      func(error) bool
 }{
-	{exitInterrupted, "interrupted by a signal", func(err error) bool { return errors.Is(err, context.Canceled) }},
+	{exitInterrupted, "interrupted by a signal", func(err error) bool { return errors.Is(err, errInterrupted) }},
 	{exitUsage, "the command line is wrong", asError[*usageError]},
 	{exitDefinition, "ashlar.toml is wrong, or asks for packages that can't stand together", func(err error) bool {
 		return asError[definition.Errors](err) || asError[*resolve.Error](err)
 	}},
 	{exitLock, "the lock is missing, stale or unreadable", func(err error) bool {
-		return errors.Is(err, pipeline.ErrNoLock) || errors.Is(err, lock.ErrStale)
+		return errors.Is(err, pipeline.ErrNoLock) || errors.Is(err, pipeline.ErrBadLock) || errors.Is(err, lock.ErrStale)
 	}},
 	{exitHost, "this machine refuses: no space, no user namespaces", func(err error) bool {
 		return errors.Is(err, syscall.ENOSPC) || asError[*sandbox.RefusedError](err)
@@ -65,6 +64,16 @@ func asError[E error](err error) bool {
 // answer is printed already.
 var errDifferent = errors.New("different")
 
+// errInterrupted is how everything ends that a signal ended.
+var errInterrupted = errors.New("interrupted; nothing half-made is in use, the same command begins again")
+
+// childError is the failure of a process of this program, which has told it
+// already and whose exit code is passed on.
+type childError struct {
+	error
+	code int
+}
+
 // usageError is a wrong command line.
 type usageError struct{ error }
 
@@ -80,6 +89,10 @@ func report(err error, stderr io.Writer) int {
 		} else {
 			fmt.Fprintf(stderr, "ashlar: %v\n", err)
 		}
+	}
+	var child *childError
+	if errors.As(err, &child) {
+		return child.code
 	}
 	for _, row := range exitCodes {
 		if row.is(err) {

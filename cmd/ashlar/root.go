@@ -44,12 +44,31 @@ func run(ctx context.Context, args []string, s streams) int {
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
+	begun := false
+	noteBegin(root, &begun)
 	err := root.ExecuteContext(ctx)
 	a.close()
-	if err == nil && ctx.Err() != nil {
-		err = ctx.Err()
+	switch {
+	case err != nil && !begun:
+		err = &usageError{err}
+	case ctx.Err() != nil:
+		err = errInterrupted // whatever fails after a signal fails by it
 	}
 	return report(err, s.err)
+}
+
+// noteBegin has every verb say that it begins: what fails before is the
+// command line.
+func noteBegin(c *cobra.Command, begun *bool) {
+	if run := c.RunE; run != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			*begun = true
+			return run(c, args)
+		}
+	}
+	for _, sub := range c.Commands() {
+		noteBegin(sub, begun)
+	}
 }
 
 func (a *app) command() *cobra.Command {
@@ -66,7 +85,6 @@ func (a *app) command() *cobra.Command {
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	flags.BoolVar(&a.offline, "offline", false, "never open the network")
 	flags.StringVar(&a.buildLog, "log", "", "file that gets what maintainer scripts print")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
 		a.initCommand(), a.lockCommand(), a.fetchCommand(), a.buildCommand(), a.runCommand(), a.testCommand(), a.verifyCommand(),
 		a.diffCommand(), a.vendorCommand(), a.inspectCommand(), a.storeCommand(), a.toolsCommand(), a.schemaCommand(), a.versionCommand(),
@@ -74,11 +92,11 @@ func (a *app) command() *cobra.Command {
 	return root
 }
 
-// exactArgs is cobra.ExactArgs with an error that counts as wrong usage.
+// exactArgs is cobra.ExactArgs with an error that says what is wanted.
 func exactArgs(n int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != n {
-			return &usageError{fmt.Errorf("%s takes %s; see `%s --help`", c.CommandPath(), what, c.CommandPath())}
+			return fmt.Errorf("%s takes %s; see `%s --help`", c.CommandPath(), what, c.CommandPath())
 		}
 		return nil
 	}

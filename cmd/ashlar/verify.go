@@ -91,10 +91,28 @@ func (a *app) buildVaried(ctx context.Context, c pipeline.Condition, epoch int64
 		"TZ="+c.Timezone, "LANG="+c.Locale, "LC_ALL="+c.Locale, "SOURCE_DATE_EPOCH="+strconv.FormatInt(epoch, 10))
 	cmd.Stderr = a.err
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	if os.Geteuid() == 0 {
+	if canName() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUTS}
+	} else {
+		cmd.Env = append(cmd.Env, variedHostname+"=") // the host's own
 	}
-	return cmd.Run()
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() {
+		return &childError{err, exit.ExitCode()}
+	}
+	return err
+}
+
+// canName reports whether the kernel lets this process have a host name of its
+// own without a user namespace, which sandboxes need for themselves.
+func canName() bool {
+	probe := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
+		probe <- unix.Unshare(unix.CLONE_NEWUTS)
+	}()
+	return <-probe == nil
 }
 
 // variedMain takes the condition on and goes on as the program.
@@ -107,8 +125,8 @@ func variedMain() int {
 	// Processors are bound thread by thread: this one becomes the new program's.
 	runtime.LockOSThread()
 	unix.Umask(umask)
-	if os.Geteuid() == 0 {
-		if err := unix.Sethostname([]byte(os.Getenv(variedHostname))); err != nil {
+	if name := os.Getenv(variedHostname); name != "" {
+		if err := unix.Sethostname([]byte(name)); err != nil {
 			return fail(err)
 		}
 	}

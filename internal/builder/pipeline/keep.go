@@ -115,7 +115,7 @@ func (e *Env) CollectGarbage(keep []string, age time.Duration) (store.Usage, err
 		}
 	}
 	return e.Store.GC(store.GCOptions{
-		Keep:   func(d digest.Digest) bool { return needed[d] },
+		Keep: func(d digest.Digest) bool { return needed[d] },
 		Refs: func(kind, key string, data []byte) []digest.Digest {
 			return append(deb.Refs(kind, key, data), rootfs.Refs(kind, key, data)...)
 		},

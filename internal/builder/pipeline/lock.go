@@ -18,6 +18,7 @@ import (
 	"ashlar/internal/builder/distro/deb/pkginfo"
 	"ashlar/internal/builder/distro/deb/resolve"
 	"ashlar/internal/builder/lock"
+	"ashlar/internal/builder/store"
 	"ashlar/internal/foundation/atomicfile"
 )
 
@@ -78,7 +79,7 @@ func readLock(path string) (*lock.Lock, error) {
 	}
 	l, err := lock.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w (remove the file to lock anew)", path, err)
+		return nil, fmt.Errorf("read %s: %w: %w; remove the file to lock anew", path, ErrBadLock, err)
 	}
 	return l, nil
 }
@@ -137,7 +138,7 @@ func (e *Env) chooseInputs(ctx context.Context, def *definition.Definition, dir 
 
 func (e *Env) fetchIndexes(ctx context.Context, def *definition.Definition, dir, arch string) ([]*deb.Index, error) {
 	if e.Offline {
-		return nil, fmt.Errorf("read archives: locking needs the network: leave --offline out")
+		return nil, fmt.Errorf("read archives: %w offline: locking needs the network: leave --offline out", store.ErrUnavailable)
 	}
 	archives, err := deb.Archives(def.Base, e.Getenv, func(name string) ([]byte, error) {
 		return os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))

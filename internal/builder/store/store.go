@@ -8,7 +8,8 @@
 //
 //	blobs/ab/abcdef…      mode 0444, never changed
 //	records/KIND/ab/KEY   replaced as a whole
-//	tmp/                  what is being made; garbage when nobody holds the lock
+//	tmp/                  what is being made; garbage when nobody holds the lock,
+//	                      removed by the next who opens the store
 //	lock                  held shared by every open Store, exclusively by GC
 //
 // Everything appears by rename, so that a process that is killed leaves nothing
@@ -24,6 +25,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,7 +68,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, s.explain("open store", err)
 	}
-	if err := s.flock(unix.LOCK_SH | unix.LOCK_NB); err != nil {
+	if err := s.enter(); err != nil {
 		err = errors.Join(err, s.lock.Close())
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("open store %s: another process collects garbage in it; try again when it is done", abs)
@@ -86,6 +88,37 @@ func (s *Store) flock(how int) error {
 	for {
 		err := unix.Flock(int(s.lock.Fd()), how)
 		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// enter takes the shared lock. Who finds nobody in the store first looks at
+// what killed processes have left in tmp, and removes it.
+func (s *Store) enter() error {
+	var left []string
+	if s.flock(unix.LOCK_EX|unix.LOCK_NB) == nil {
+		entries, _ := os.ReadDir(filepath.Join(s.dir, "tmp")) // seen again by the next
+		for _, e := range entries {
+			left = append(left, e.Name())
+		}
+	}
+	if err := s.share(); err != nil {
+		return err
+	}
+	for _, name := range left {
+		_ = removeAll(filepath.Join(s.dir, "tmp", name)) // what stays is removed by the next
+	}
+	return nil
+}
+
+// share waits a moment for the shared lock: others that enter hold it alone
+// while they look at tmp.
+func (s *Store) share() error {
+	const patience, pause = time.Second, 10 * time.Millisecond
+	for end := time.Now().Add(patience); ; time.Sleep(pause) {
+		err := s.flock(unix.LOCK_SH | unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
 			return err
 		}
 	}

@@ -171,6 +171,40 @@ func TestTempDir(t *testing.T) {
 	empty(t, s)
 }
 
+// TestLeftOvers has a store entered, after a process was killed, by one and by
+// another while the first still works.
+func TestLeftOvers(t *testing.T) {
+	dir := t.TempDir()
+	closed := filepath.Join(dir, "tmp", "killed", "closed")
+	if err := os.MkdirAll(filepath.Join(closed, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(closed, 0); err != nil {
+		t.Fatal(err)
+	}
+	first, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	empty(t, first)
+	work, remove, err := first.TempDir("work-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if _, err := os.Stat(work); err != nil {
+		t.Errorf("the second who entered removed what the first makes: %v", err)
+	}
+	if err := remove(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestGC(t *testing.T) {
 	s := open(t)
 	put := func(text string) digest.Digest {

@@ -12,11 +12,12 @@ import (
 func (u *Universe) Candidate(name string, pins []Pin) (*pkginfo.Package, error) {
 	id, ok := u.ids[name]
 	if !ok {
-		return nil, &Error{Lines: []string{fmt.Sprintf("there is no package %s", name)}}
+		return nil, &Error{Lines: []string{fmt.Sprintf("find package %q: no archive has it%s", name, u.suggest(name))}}
 	}
-	v := newSolver(u, &Request{Pins: pins}).policy(id)
+	s := newSolver(u, &Request{Pins: pins})
+	v := s.policy(id)
 	if v == none {
-		return nil, &Error{Lines: []string{fmt.Sprintf("no version of package %s may be chosen", name)}}
+		return nil, &Error{Lines: []string{fmt.Sprintf("choose a version of %s: none may be chosen: %s", name, s.describe(id))}}
 	}
 	return u.versions[v].info, nil
 }

@@ -1,7 +1,11 @@
 package resolve_test
 
 import (
+	"ashlar/internal/builder/distro/deb/pkginfo"
 	"ashlar/internal/builder/distro/deb/resolve"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -30,15 +34,30 @@ var servers = []string{
 // explained holds the sets whose answer differs from apt's, with the reason.
 var explained = map[string]string{}
 
-// draw makes sets of 1 to 6 packages; the same ones as long as the archive is
-// the same.
-func draw(x *index, count int) []string {
-	rng := rand.New(rand.NewPCG(20261123, 2))
+// draw makes sets of 1 to 6 packages. A draw is a point on a ring of hashes,
+// and takes the next name: so a package more or less in the archive changes
+// no more than the sets that it is in.
+func draw(packages []*pkginfo.Package, seed uint64, count int) []string {
+	hash := func(name string) uint64 {
+		sum := sha256.Sum256([]byte(name))
+		return binary.BigEndian.Uint64(sum[:])
+	}
+	var ring []string
+	for _, p := range packages {
+		ring = append(ring, p.Name)
+	}
+	slices.SortFunc(ring, func(a, b string) int { return cmp.Or(cmp.Compare(hash(a), hash(b)), cmp.Compare(a, b)) })
+	ring = slices.Compact(ring)
+	rng := rand.New(rand.NewPCG(seed, 2))
 	sets := make([]string, count)
 	for i := range sets {
+		size := 1 + rng.IntN(6)
 		var names []string
-		for range 1 + rng.IntN(6) {
-			names = append(names, x.packages[rng.IntN(len(x.packages))].Name)
+		for slot := range 6 {
+			at, _ := slices.BinarySearchFunc(ring, rng.Uint64(), func(name string, point uint64) int { return cmp.Compare(hash(name), point) })
+			if slot < size {
+				names = append(names, ring[at%len(ring)])
+			}
 		}
 		sets[i] = strings.Join(names, " ")
 	}
@@ -49,7 +68,7 @@ func draw(x *index, count int) []string {
 // empty root, the essential packages named first.
 func TestAsApt(t *testing.T) {
 	x := needTrixie(t)
-	sets := append(slices.Clone(servers), draw(x, 300)...)
+	sets := append(slices.Clone(servers), draw(x.packages, 20261123, 300)...)
 	if testing.Short() {
 		sets = append(servers[:30:30], sets[len(servers):len(servers)+30]...)
 	}

@@ -89,7 +89,21 @@ func Resolve(u *Universe, req Request) (*Result, error) {
 func (s *solver) restart() (*solver, []root, error) {
 	fresh := newSolver(s.u, s.req)
 	roots, err := fresh.roots()
-	return fresh, roots, err
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range fresh.suites {
+		fresh.preferSuite(f)
+	}
+	fresh.refresh(roots)
+	return fresh, roots, nil
+}
+
+// refresh makes the candidates of now the versions of the roots.
+func (s *solver) refresh(roots []root) {
+	for i := range roots {
+		roots[i].ver = s.candidate(roots[i].name)
+	}
 }
 
 // apt does what apt-get install does with names on its command line: mark all
@@ -100,6 +114,7 @@ func (s *solver) apt(roots []root) (map[nameID]verID, bool) {
 		s.state(r.name).protected = true
 		s.mark(r.name, false, 0, true)
 	}
+	s.switchSuites()
 	for _, r := range roots {
 		s.mark(r.name, true, 0, true)
 	}
@@ -142,10 +157,7 @@ func (s *solver) roots() ([]root, error) {
 	if len(problems) > 0 {
 		return nil, &Error{Lines: problems}
 	}
-	// Candidates that the request names hold for all roots.
-	for i := range roots {
-		roots[i].ver = s.candidate(roots[i].name)
-	}
+	s.refresh(roots) // a later entry may have named a version
 	return roots, nil
 }
 
@@ -240,44 +252,10 @@ func (s *solver) choose(n nameID, selector string) error {
 			if inRelease(o, pattern) {
 				s.setCandidate(n, v)
 				s.update(n)
-				s.fromSuite(v, pattern)
+				s.suites = append(s.suites, fromSuite{v, pattern})
 				return nil
 			}
 		}
 	}
 	return fmt.Errorf("install %s%s: there is no such version: %s", s.u.names[n].text, selector, s.describe(n))
-}
-
-// fromSuite lets versioned dependencies come from a suite where the
-// candidates do not satisfy them but that suite's versions do.
-func (s *solver) fromSuite(v verID, suite string) {
-	list := s.clauses(v)
-	for i := range list {
-		c := &list[i]
-		if c.kind > depends || slices.ContainsFunc(c.alts, func(a atom) bool { return s.matches(c, a, s.candidate) }) {
-			continue
-		}
-		for _, a := range c.alts {
-			if s.switchTo(a, suite) {
-				break
-			}
-		}
-	}
-}
-
-func (s *solver) switchTo(a atom, suite string) bool {
-	for _, v := range s.u.names[a.target].versions {
-		if !a.op.Holds(s.u.versions[v].info.Version, a.version) {
-			continue
-		}
-		for o := range s.u.versions[v].origins {
-			if inRelease(o, suite) {
-				s.setCandidate(a.target, v)
-				s.update(a.target)
-				s.fromSuite(v, suite)
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -168,7 +168,7 @@ func TestRealInstallations(t *testing.T) {
 		t.Fatal(err)
 	}
 	build := time.Since(start)
-	sets := append(slices.Clone(servers), draw(x, 300)...)
+	sets := append(slices.Clone(servers), draw(x.packages, 20261123, 300)...)
 	var times []time.Duration
 	for _, set := range sets {
 		start := time.Now()

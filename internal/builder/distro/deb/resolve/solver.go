@@ -52,6 +52,7 @@ type solver struct {
 	req      *Request
 	excluded map[nameID]bool
 	named    map[nameID]verID // versions that the request names
+	suites   []fromSuite      // entries "name/suite" of the request
 	parsed   map[verID][]clause
 	states   []state
 	clock    int32
@@ -189,7 +190,7 @@ func fields(p *pkginfo.Package) []field {
 func (s *solver) appendClause(list []clause, owner nameID, k kind, c relation.Clause) []clause {
 	out := clause{kind: k, owner: owner, text: c.String()}
 	for _, r := range c {
-		// Every name of an index is known to the universe.
+		// The universe knows every name that its indexes mention.
 		a := atom{s.u.ids[s.u.target(r)], r.Op, r.Version}
 		if k.negative() {
 			list = append(list, clause{kind: k, owner: owner, alts: []atom{a}, text: r.String()})

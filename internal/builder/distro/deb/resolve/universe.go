@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,6 +66,7 @@ type ver struct {
 func NewUniverse(packages []*pkginfo.Package, arch string) (*Universe, error) {
 	u := &Universe{arch: arch, ids: make(map[string]nameID, len(packages)*3/2)}
 	u.versions = make([]ver, 0, len(packages))
+	u.intern("") // nameID 0: what nothing has and nothing provides
 	for _, p := range packages {
 		if p.Arch != arch && p.Arch != "all" {
 			continue
@@ -80,6 +82,9 @@ func NewUniverse(packages []*pkginfo.Package, arch string) (*Universe, error) {
 // add takes in one stanza. Names are met in the order in which apt's cache
 // generator meets them.
 func (u *Universe) add(p *pkginfo.Package) error {
+	if p.Name == "" || p.Version == "" {
+		return errors.New("no name or no version")
+	}
 	id := u.intern(p.Name)
 	if same := u.same(id, p); same != none {
 		u.versions[same].more = append(u.versions[same].more, p.Origin)
@@ -128,8 +133,8 @@ func (u *Universe) intern(text string) nameID {
 // it: whole fields are parsed only of packages that a resolution looks at.
 func (u *Universe) internField(field string) {
 	for field != "" {
-		field = strings.TrimLeft(field, " \t\n")
-		end := strings.IndexAny(field, " \t\n,|([<")
+		field = strings.TrimLeft(field, " \t\n\r")
+		end := strings.IndexAny(field, " \t\n\r,|([<")
 		if end < 0 {
 			end = len(field)
 		}
