@@ -1,0 +1,83 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// documents are the pages whose console blocks are run, each in a directory of
+// its own, from top to bottom.
+var documents = []string{"README.md"}
+
+var consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
+
+// TestDocuments runs every command of the documents' console blocks. The lines
+// below a command must each occur in what it prints.
+func TestDocuments(t *testing.T) {
+	for _, name := range documents {
+		text, err := os.ReadFile(filepath.Join(repository, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, ran := t.TempDir(), 0
+		for _, block := range consoleBlock.FindAllStringSubmatch(string(text), -1) {
+			ran += runBlock(t, dir, block[1])
+		}
+		if ran == 0 {
+			t.Errorf("%s has no command in a console block", name)
+		}
+	}
+}
+
+func runBlock(t *testing.T, dir, block string) (ran int) {
+	output := ""
+	for _, line := range strings.Split(strings.TrimSpace(block), "\n") {
+		command, ok := strings.CutPrefix(line, "$ ")
+		if !ok {
+			if !strings.Contains(output, strings.TrimSpace(line)) {
+				t.Errorf("%q is not in the output:\n%s", line, output)
+			}
+			continue
+		}
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", command)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(ashlar)+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", command, err, out)
+		}
+		output = string(out)
+		ran++
+	}
+	return ran
+}
+
+// TestExitCodesInReadme holds the README's table to the program's manual page
+// of them.
+func TestExitCodesInReadme(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(filepath.Join(repository, "cmd/ashlar/exit.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	constants := map[string]string{}
+	for _, m := range regexp.MustCompile(`(exit[A-Z]\w+)\s+= (\d+)`).FindAllStringSubmatch(string(source), -1) {
+		constants[m[1]] = m[2]
+	}
+	rows := regexp.MustCompile(`\{(exit\w+), "([^"]+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(rows) < 8 {
+		t.Fatalf("found %d exit codes in the source", len(rows))
+	}
+	for _, row := range rows {
+		if want := "| " + constants[row[1]] + " | " + row[2] + " |"; !strings.Contains(string(readme), want) {
+			t.Errorf("the README lacks the row %q", want)
+		}
+	}
+}
