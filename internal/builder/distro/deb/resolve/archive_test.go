@@ -22,36 +22,41 @@ import (
 
 // index is a Packages file with what was read from it.
 type index struct {
+	mirror   string
 	raw      []byte
 	packages []*pkginfo.Package
 	universe *resolve.Universe
 }
 
 // trixie is Debian trixie's main archive for amd64, read once.
-var trixie = sync.OnceValues(func() (*index, error) {
-	raw, err := fetchIndex(mirror, "trixie")
+var trixie struct {
+	once sync.Once
+	*index
+	err error
+}
+
+func needTrixie(t testing.TB) *index {
+	t.Helper()
+	mirror := testenv.Mirror(t)
+	trixie.once.Do(func() { trixie.index, trixie.err = readIndex(mirror, "trixie") })
+	if trixie.err != nil {
+		t.Fatal(trixie.err)
+	}
+	return trixie.index
+}
+
+func readIndex(mirror, suite string) (*index, error) {
+	raw, err := fetchIndex(mirror, suite)
 	if err != nil {
 		return nil, err
 	}
-	packages, err := deb.ParsePackages(bytes.NewReader(raw), "amd64", &pkginfo.Origin{Archive: "debian", Suite: "trixie", Codename: "trixie", Component: "main", Priority: 500})
+	origin := &pkginfo.Origin{Archive: "debian", Suite: suite, Codename: suite, Component: "main", Priority: 500}
+	packages, err := deb.ParsePackages(bytes.NewReader(raw), "amd64", origin)
 	if err != nil {
 		return nil, err
 	}
 	u, err := resolve.NewUniverse(packages, "amd64")
-	return &index{raw, packages, u}, err
-})
-
-// mirror is set by the first test that needs it.
-var mirror string
-
-func needTrixie(t testing.TB) *index {
-	t.Helper()
-	mirror = testenv.Mirror(t)
-	x, err := trixie()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return x
+	return &index{mirror, raw, packages, u}, err
 }
 
 // fetchIndex gets main/binary-amd64/Packages of a suite, from the cache if the

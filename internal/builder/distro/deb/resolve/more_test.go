@@ -13,6 +13,7 @@ import (
 
 // TestRecommendsAsApt compares with apt-get install --install-recommends.
 func TestRecommendsAsApt(t *testing.T) {
+	t.Parallel()
 	x := needTrixie(t)
 	a := newApt(t, "", suiteFile{"trixie", x.raw})
 	sets := append([]string{"nginx", "postgresql", "docker.io", "php-fpm nginx", "systemd", "openssh-server", "exim4", "network-manager", "build-essential", "samba"}, draw(x.packages, 5, 10)...)
@@ -30,8 +31,9 @@ func TestRecommendsAsApt(t *testing.T) {
 // their default priority, a pin that prefers some of them, named suites and
 // versions.
 func TestSuitesAsApt(t *testing.T) {
+	t.Parallel()
 	x := needTrixie(t)
-	raw, err := fetchIndex(mirror, "trixie-backports")
+	raw, err := fetchIndex(x.mirror, "trixie-backports")
 	if err != nil {
 		t.Fatal(err)
 	}

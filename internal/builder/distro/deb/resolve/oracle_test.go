@@ -67,6 +67,7 @@ func draw(packages []*pkginfo.Package, seed uint64, count int) []string {
 // TestAsApt compares whole package sets with what real apt-get chooses for an
 // empty root, the essential packages named first.
 func TestAsApt(t *testing.T) {
+	t.Parallel()
 	x := needTrixie(t)
 	sets := append(slices.Clone(servers), draw(x.packages, 20261123, 300)...)
 	if testing.Short() {

@@ -51,6 +51,7 @@ func randomPin(rng *rand.Rand, prefix string) (resolve.Pin, string) {
 // packages again by a score, had a hand in it: then we search, and our answer
 // must be one that gives all that was asked for.
 func TestRandomArchivesAsApt(t *testing.T) {
+	t.Parallel()
 	rng := rand.New(rand.NewPCG(3, 4))
 	groups := 150
 	if testing.Short() {

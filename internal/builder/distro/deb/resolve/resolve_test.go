@@ -181,6 +181,10 @@ func TestRealInstallations(t *testing.T) {
 		if err := checkInstallation(result.Packages, "amd64", true); err != nil {
 			t.Errorf("%s: %v", set, err)
 		}
+		again, err := resolve.Resolve(x.universe, resolve.Request{Packages: strings.Fields(set), Essential: true})
+		if err != nil || !slices.Equal(again.Packages, result.Packages) {
+			t.Errorf("%s: another answer or order the second time: %v", set, err)
+		}
 		if len(result.Why) != len(result.Packages) {
 			t.Errorf("%s: %d reasons for %d packages", set, len(result.Why), len(result.Packages))
 		}
