@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"time"
 
@@ -136,9 +135,4 @@ func (a *app) storeGC() *cobra.Command {
 		return a.answer(removed, func(w io.Writer) error { return printUsage(w, "removed from "+e.Store.Dir(), removed) })
 	}
 	return c
-}
-
-func isTerminal(w io.Writer) (*os.File, bool) {
-	f, ok := w.(*os.File)
-	return f, ok && ui.IsTerminal(f)
 }
