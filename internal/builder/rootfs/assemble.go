@@ -167,9 +167,6 @@ func runScripts(ctx context.Context, in Input, packages []*pkg, m *merger) (_ *t
 // there before they do.
 func putScaffold(t *tree.Tree, locale string) error {
 	err := putFile(t, policyRCPath, 0o755, policyRC)
-	if t.Get("etc/hosts") == nil {
-		err = errors.Join(err, putFile(t, "etc/hosts", 0o644, "127.0.0.1\tlocalhost\n::1\tlocalhost\n"))
-	}
 	if !builtinLocale(locale) {
 		_, charset, _ := strings.Cut(locale, ".")
 		err = errors.Join(err, putFile(t, "etc/locale.gen", 0o644, locale+" "+charset+"\n"))

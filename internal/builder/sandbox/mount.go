@@ -48,7 +48,6 @@ func enter(p *plan) (int, error) {
 		{"set host name", func() error {
 			return errors.Join(unix.Sethostname([]byte(p.Hostname)), unix.Setdomainname([]byte("(none)")))
 		}},
-		{"start loopback", startLoopback},
 	}
 	for _, s := range steps {
 		if err := s.do(); err != nil {
@@ -56,25 +55,6 @@ func enter(p *plan) (int, error) {
 		}
 	}
 	return upper, nil
-}
-
-// startLoopback brings "lo" up, the one interface there is: programs take a
-// machine without any for broken.
-func startLoopback() error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	if err := unix.IoctlIfreq(s, unix.SIOCGIFFLAGS, lo); err != nil {
-		return err
-	}
-	lo.SetUint16(lo.Uint16() | unix.IFF_UP)
-	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo)
 }
 
 func setLowerXattrs(p *plan) error {
