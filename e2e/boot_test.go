@@ -81,7 +81,7 @@ func (m *machineUnderTest) status() *control.Status {
 	defer cancel()
 	s, err := m.agent.Status(ctx)
 	if err != nil {
-		m.t.Fatal(err)
+		m.t.Fatalf("%v\n%s", err, m.SerialLog())
 	}
 	return s
 }

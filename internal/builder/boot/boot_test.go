@@ -20,7 +20,7 @@ const sampleUUID = "01234567-89ab-cdef-0123-456789abcdef"
 func sample() Input {
 	return Input{
 		SystemUUID: sampleUUID, Generation: "00112233aabbccdd", Title: "web, generation 1", Timeout: 1, Epoch: 1700000000,
-		Cmdline: "console=ttyS0 ashlar.system=UUID=" + sampleUUID + " odd=$HOME;x quiet panic=-1",
+		Cmdline: "console=ttyS0 ashlar.system=UUID=" + sampleUUID + " odd=$HOME;x quiet panic=-1 no_timer_check",
 	}
 }
 
@@ -53,7 +53,7 @@ fi
 set default=0
 set timeout=1
 menuentry 'web, generation 1' --id 00112233aabbccdd {
-  linux /ashlar/generations/00112233aabbccdd/vmlinuz console=ttyS0 ashlar.system=UUID=01234567-89ab-cdef-0123-456789abcdef 'odd=$HOME;x' quiet panic=-1
+  linux /ashlar/generations/00112233aabbccdd/vmlinuz console=ttyS0 ashlar.system=UUID=01234567-89ab-cdef-0123-456789abcdef 'odd=$HOME;x' quiet panic=-1 no_timer_check
   initrd /ashlar/generations/00112233aabbccdd/initrd
 }
 `

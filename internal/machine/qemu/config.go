@@ -94,6 +94,11 @@ func (c Config) check() error {
 	return nil
 }
 
+// processors are QEMU's models by accelerator. Software emulation gets the plain
+// one: with everything it can emulate ("max") Debian's kernels were seen to
+// panic now and then in early boot.
+var processors = map[Accel]string{TCG: "qemu64", KVM: "max"}
+
 // File descriptors that the process inherits: one end of a socket pair each.
 const (
 	qmpFD   = 3
@@ -108,7 +113,7 @@ func (c Config) args(files privateFiles) []string {
 	}
 	args := []string{
 		"-no-user-config", "-nodefaults", "-display", "none", "-vga", "std",
-		"-machine", machine, "-cpu", "max", "-smp", strconv.Itoa(c.CPUs), "-m", strconv.Itoa(c.MemoryMB) + "M",
+		"-machine", machine, "-cpu", processors[c.Accel], "-smp", strconv.Itoa(c.CPUs), "-m", strconv.Itoa(c.MemoryMB) + "M",
 		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
 		"-chardev", "socket,id=qmp,fd=" + strconv.Itoa(qmpFD), "-mon", "chardev=qmp,mode=control",
 		"-device", "virtio-serial-pci",

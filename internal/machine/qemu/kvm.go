@@ -43,7 +43,7 @@ func (e *Emulator) ProbeKVM(ctx context.Context) bool {
 		return false
 	}
 	args := []string{
-		"-no-user-config", "-nodefaults", "-display", "none", "-machine", "q35,accel=kvm", "-m", "64M",
+		"-no-user-config", "-nodefaults", "-display", "none", "-machine", "q35,accel=kvm", "-cpu", processors[KVM], "-m", "64M",
 		"-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
 		"-drive", "if=none,id=disk,format=raw,file=" + escape(dir+"/probe.img"), "-device", "virtio-blk-pci,drive=disk,bootindex=1",
 	}

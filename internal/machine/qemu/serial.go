@@ -26,24 +26,22 @@ type serial struct {
 
 func newSerial(tee io.Writer) *serial { return &serial{changed: make(chan struct{}), tee: tee} }
 
-// Write takes output of the machine. A tee that fails gets no more.
+// Write takes output of the machine, from one goroutine. The tee gets it
+// before those who wait; one that fails gets no more.
 func (s *serial) Write(data []byte) (int, error) {
+	if s.tee != nil {
+		if _, err := s.tee.Write(data); err != nil {
+			s.tee = nil
+		}
+	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.kept = append(s.kept, data...)
 	if extra := len(s.kept) - serialKeep; extra > 0 {
 		s.kept = append([]byte(nil), s.kept[extra:]...)
 		s.waited = max(0, s.waited-extra)
 	}
 	s.wake()
-	tee := s.tee
-	s.mu.Unlock()
-	if tee != nil {
-		if _, err := tee.Write(data); err != nil {
-			s.mu.Lock()
-			s.tee = nil
-			s.mu.Unlock()
-		}
-	}
 	return len(data), nil
 }
 
