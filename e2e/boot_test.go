@@ -36,7 +36,7 @@ func boot(t *testing.T, e *qemu.Emulator, c qemu.Config) *machineUnderTest {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), bootPatience)
 	defer cancel()
-	vm, err := e.Start(ctx, c)
+	vm, err := e.Start(t.Context(), c) // its end is the machine's
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ import (
 
 // configureVersion is part of the cache key of configured roots: raise it when
 // what is done up to and with the scripts changes.
-const configureVersion = "1"
+const configureVersion = "2"
 
 // Input is all that a root depends on.
 type Input struct {

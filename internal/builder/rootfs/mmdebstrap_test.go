@@ -88,6 +88,7 @@ type item struct {
 	kind    tree.Kind
 	mode    uint32
 	owner   string
+	byName  string // the owner by its names in the tree's own tables
 	target  string // of a link
 	names   string // of the inode, if it has several
 	xattrs  string
@@ -127,7 +128,27 @@ func configuredItems(t *testing.T, in Input) map[string]item {
 		t.Fatal(err)
 	}
 	nameLinks(items, links)
+	nameOwners(items)
 	return items
+}
+
+// nameOwners looks the owners' names up.
+func nameOwners(items map[string]item) {
+	names := func(table string) map[string]string {
+		found := map[string]string{}
+		for _, line := range strings.Split(string(items[table].content), "\n") {
+			if fields := strings.Split(line, ":"); len(fields) > 2 {
+				found[fields[2]] = fields[0]
+			}
+		}
+		return found
+	}
+	users, groups := names("etc/passwd"), names("etc/group")
+	for p, it := range items {
+		uid, gid, _ := strings.Cut(it.owner, ":")
+		it.byName = users[uid] + ":" + groups[gid]
+		items[p] = it
+	}
 }
 
 // nameLinks notes on each name of an inode all the names that it has.
@@ -224,6 +245,7 @@ func readTar(r io.Reader) (map[string]item, error) {
 		h, err := in.Next()
 		if err == io.EOF {
 			nameLinks(items, links)
+			nameOwners(items)
 			return items, nil
 		}
 		if err != nil {
