@@ -136,6 +136,9 @@ func (m *machineUnderTest) get(port int, path string) string {
 	return body
 }
 
+// uefiMemory is the least memory, in MiB, of machines that start by OVMF.
+const uefiMemory = 256
+
 // firmwares are the two ways in which every example must boot.
 var firmwares = []qemu.Firmware{qemu.BIOS, qemu.UEFI}
 
@@ -182,6 +185,10 @@ func bootTwice(t *testing.T, e *qemu.Emulator, x exampleTest, dir string, firmwa
 	copySparse(t, filepath.Join(dir, "out", "disk.img"), disk)
 	const grown = 2 << 30
 	config := qemu.Config{Disk: disk, DiskSize: grown, Firmware: firmware, MemoryMB: x.memory, NoReboot: true}
+	if firmware == qemu.UEFI {
+		// OVMF itself keeps so much of 128 MB that GRUB cannot load Debian's kernel.
+		config.MemoryMB = max(config.MemoryMB, uefiMemory)
+	}
 	for _, port := range x.ports {
 		config.Publish = append(config.Publish, qemu.PortForward{GuestPort: port})
 	}

@@ -93,6 +93,7 @@ type item struct {
 	names   string // of the inode, if it has several
 	xattrs  string
 	content []byte
+	mtime   int64
 }
 
 // configuredItems merges and configures packages as Assemble does.
@@ -111,7 +112,7 @@ func configuredItems(t *testing.T, in Input) map[string]item {
 			inode = configured.Get(e.Target)
 		}
 		links[inode.Path] = append(links[inode.Path], e.Path)
-		it := item{kind: inode.Kind, mode: inode.Mode, owner: fmt.Sprintf("%d:%d", inode.UID, inode.GID), target: inode.Target}
+		it := item{kind: inode.Kind, mode: inode.Mode, owner: fmt.Sprintf("%d:%d", inode.UID, inode.GID), target: inode.Target, mtime: min(inode.MTime, scriptEpoch(packages))}
 		for _, x := range inode.Xattrs {
 			it.xattrs += fmt.Sprintf("%s=%x ", x.Name, x.Value)
 		}
@@ -265,7 +266,7 @@ func readTar(r io.Reader) (map[string]item, error) {
 			continue
 		}
 		links[name] = append(links[name], name)
-		it := item{kind: tarKinds[h.Typeflag], mode: uint32(h.Mode & 0o7777), owner: fmt.Sprintf("%d:%d", h.Uid, h.Gid), target: h.Linkname}
+		it := item{kind: tarKinds[h.Typeflag], mode: uint32(h.Mode & 0o7777), owner: fmt.Sprintf("%d:%d", h.Uid, h.Gid), target: h.Linkname, mtime: h.ModTime.Unix()}
 		for _, k := range slices.Sorted(maps.Keys(h.PAXRecords)) {
 			if x, ok := strings.CutPrefix(k, "SCHILY.xattr."); ok {
 				it.xattrs += fmt.Sprintf("%s=%x ", x, h.PAXRecords[k])
@@ -321,6 +322,9 @@ func compareItems(ours, theirs map[string]item) []difference {
 			add("target", a.target, b.target)
 			add("names", a.names, b.names)
 			add("xattrs", a.xattrs, b.xattrs)
+			if a.kind == tree.File || a.kind == tree.Symlink { // those of directories tell when dpkg was there
+				add("mtime", fmt.Sprint(a.mtime), fmt.Sprint(b.mtime))
+			}
 			if !bytes.Equal(a.content, b.content) {
 				add("content", contentHint(a.content, b.content), contentHint(b.content, a.content))
 			}
