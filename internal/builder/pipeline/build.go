@@ -270,7 +270,7 @@ func (b *build) startLine(gen *generation) string {
 // cmdline is the kernel command line but for the generation, which is named by
 // a digest that covers it.
 func (b *build) cmdline() string {
-	line := "console=tty0 console=ttyS0,115200 panic=10"
+	line := "console=tty0 console=ttyS0,115200 panic=10 no_timer_check"
 	if extra := strings.TrimSpace(b.p.def.Kernel.Cmdline); extra != "" {
 		line += " " + extra
 	}

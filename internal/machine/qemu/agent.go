@@ -67,6 +67,8 @@ func (a *AgentClient) close() error {
 	return a.conn.Close()
 }
 
+var errClosed = errors.New("the machine has closed the agent port")
+
 var errLongLine = errors.New("line too long")
 
 // readLine reads a line of at most control.MaxLine bytes. Of a longer one
@@ -193,7 +195,7 @@ func (a *AgentClient) answer(ctx context.Context) ([]byte, error) {
 				lost = time.After(lostAnswer)
 			}
 		case <-lost:
-			return nil, errors.New("the machine has closed the agent port")
+			return nil, errClosed
 		case <-a.ended:
 			select {
 			case line := <-a.lines:
@@ -223,8 +225,17 @@ func (a *AgentClient) settle() bool {
 
 // Ready waits until every service is ready or has failed.
 func (a *AgentClient) Ready(ctx context.Context, timeout time.Duration) ([]control.Service, error) {
-	response, err := a.Do(ctx, control.Request{Op: control.OpReady, Timeout: int(timeout / time.Second)})
-	return response.Services, err
+	for {
+		response, err := a.Do(ctx, control.Request{Op: control.OpReady, Timeout: int(timeout / time.Second)})
+		// UEFI firmware opens the port and leaves it again before the machine does.
+		if errors.Is(err, errClosed) && ctx.Err() == nil {
+			if err := a.waitOpen(ctx); err != nil {
+				return nil, fmt.Errorf("ask the machine for ready: %w", err)
+			}
+			continue
+		}
+		return response.Services, err
+	}
 }
 
 // PS lists the services.
