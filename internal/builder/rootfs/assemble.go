@@ -33,7 +33,7 @@ import (
 
 // configureVersion is part of the cache key of configured roots: raise it when
 // what is done up to and with the scripts changes.
-const configureVersion = "2"
+const configureVersion = "3"
 
 // Input is all that a root depends on.
 type Input struct {
@@ -157,10 +157,27 @@ func runScripts(ctx context.Context, in Input, packages []*pkg, m *merger) (_ *t
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
-	return box.Result(func(r io.Reader) (digest.Digest, int64, tree.Content, error) {
+	result, err := box.Result(func(r io.Reader) (digest.Digest, int64, tree.Content, error) {
 		d, n, err := in.Store.Put(r)
 		return d, n, in.Store.Blob(d), err
 	})
+	if err == nil {
+		restoreTimes(result, packages)
+	}
+	return result, err
+}
+
+// restoreTimes gives files that were put in while scripts ran the package's
+// time.
+func restoreTimes(t *tree.Tree, packages []*pkg) {
+	for _, p := range packages {
+		for _, late := range p.late {
+			e := t.Get(late.Path)
+			if e != nil && e.Kind == late.Kind && e.Digest == late.Digest && e.Target == late.Target {
+				e.MTime = late.MTime
+			}
+		}
+	}
 }
 
 // putScaffold adds what stands in the root only while scripts run, or must be
