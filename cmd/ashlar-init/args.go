@@ -22,7 +22,7 @@ func takesService(command string) (takes, known bool) {
 	switch command {
 	case control.OpStart, control.OpStop, control.OpRestart, control.OpLogs:
 		return true, true
-	case control.OpStatus, control.OpPS, control.OpPowerOff, control.OpReboot, "agent", "help":
+	case control.OpStatus, control.OpPS, control.OpPowerOff, control.OpReboot, "agent", "network", "help":
 		return false, true
 	}
 	return false, false

@@ -26,6 +26,7 @@ const usage = `usage: ashlar COMMAND [--json]
   logs [-f] [-n BYTES] NAME what a service printed; -f: and prints from now on
   poweroff|reboot           the machine
   agent                     serve the control socket under another init
+  network                   configure the interfaces under another init
 `
 
 // errUsage tells that the arguments are not understood.
@@ -56,6 +57,8 @@ func (o options) run(out io.Writer) error {
 		return err
 	case "agent":
 		return runAgent()
+	case "network":
+		return runNetwork()
 	}
 	resp, err := ask(control.Request{Op: o.command, Service: o.service, Bytes: o.bytes})
 	if err != nil {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"os/signal"
 
 	"golang.org/x/sys/unix"
@@ -26,4 +28,14 @@ func runAgent() error {
 	agent.ServePort(ctx, layout.AgentPort, machine)
 	<-ctx.Done()
 	return nil
+}
+
+// runNetwork configures the interfaces of a machine with another init, until
+// it is told to end. What it says goes to the journal.
+func runNetwork() error {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
+	defer stop()
+	return pid1.NetworkUnderSystemd(ctx, func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, format+"\n", args...)
+	})
 }

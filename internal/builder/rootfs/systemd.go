@@ -82,6 +82,7 @@ func applySystemd(t *tree.Tree, def *definition.Definition, m machine.Machine) e
 		putLink(t, unitDir+"default.target", "/usr/lib/systemd/system/multi-user.target"),
 		// The image is read-only and complete: nothing is to be set up at the first boot.
 		putLink(t, unitDir+"systemd-firstboot.service", "/dev/null"),
+		maskModulesLoad(t),
 		// No console is open: logging in on one takes a declared password.
 		closeConsoles(t, def),
 	)
@@ -93,6 +94,17 @@ func enableUnit(t *tree.Tree, unit string) error {
 		target = "/" + unitDir + unit
 	}
 	return putLink(t, path.Join(unitDir, "multi-user.target.wants", unit), target)
+}
+
+// maskModulesLoad leaves loading to the first stage where the library is missing
+// without which systemd-modules-load can only fail.
+func maskModulesLoad(t *tree.Tree) error {
+	for _, dir := range []string{"usr/lib", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"} {
+		if t.Lookup(dir+"/libkmod.so.2") != nil {
+			return nil
+		}
+	}
+	return putLink(t, unitDir+"systemd-modules-load.service", "/dev/null")
 }
 
 func closeConsoles(t *tree.Tree, def *definition.Definition) error {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -56,8 +55,7 @@ type stage2 struct {
 
 // Stage2 runs the machine until it goes down. It does not return.
 func Stage2() {
-	debug.SetMemoryLimit(memoryLimit)
-	debug.SetGCPercent(gcPercent)
+	stayLittle()
 	s := &stage2{con: console.Open(), cmdline: readCmdline(), down: make(chan power.Action, 1), network: make(chan networkUp, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel

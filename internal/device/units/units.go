@@ -182,7 +182,7 @@ func (m *Machine) list(ctx context.Context) ([]control.Service, error) {
 		return nil, nil
 	}
 	props, err := m.systemctl(ctx, append([]string{"show",
-		"--property=Id,MainPID,NRestarts,ExecMainCode,ExecMainStatus,StateChangeTimestampMonotonic", "--"}, names...)...)
+		"--property=Id,UnitFileState,ConditionResult,MainPID,NRestarts,ExecMainCode,ExecMainStatus,StateChangeTimestampMonotonic", "--"}, names...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -220,10 +220,15 @@ func parseShow(text string) map[string]map[string]string {
 	return blocks
 }
 
+// join leaves out what is loaded and not meant to run: units that are idle and
+// not enabled, or that their conditions passed over.
 func join(units []listed, props map[string]map[string]string) []control.Service {
 	list := make([]control.Service, 0, len(units))
 	for _, u := range units {
 		p := props[u.Unit]
+		if u.Active == "inactive" && (p["UnitFileState"] != "enabled" || p["ConditionResult"] == "no") {
+			continue
+		}
 		list = append(list, control.Service{
 			Name:     strings.TrimSuffix(u.Unit, ".service"),
 			State:    serviceState(u.Active, u.Sub),

@@ -13,6 +13,9 @@ func TestJoin(t *testing.T) {
 	const list = `[{"unit":"nginx.service","load":"loaded","active":"active","sub":"running","description":"web"},
 {"unit":"dead.service","load":"not-found","active":"inactive","sub":"dead","description":"dead.service"},
 {"unit":"again.service","load":"loaded","active":"activating","sub":"auto-restart","description":"x"},
+{"unit":"stopped.service","load":"loaded","active":"inactive","sub":"dead","description":"x"},
+{"unit":"rescue.service","load":"loaded","active":"inactive","sub":"dead","description":"x"},
+{"unit":"vm-only.service","load":"loaded","active":"inactive","sub":"dead","description":"x"},
 {"unit":"once.service","load":"loaded","active":"active","sub":"exited","description":"x"}]`
 	const show = `MainPID=70
 NRestarts=2
@@ -26,6 +29,17 @@ NRestarts=0
 ExecMainCode=1
 ExecMainStatus=0
 Id=once.service
+
+Id=stopped.service
+UnitFileState=enabled
+ConditionResult=yes
+
+Id=rescue.service
+UnitFileState=static
+
+Id=vm-only.service
+UnitFileState=enabled
+ConditionResult=no
 `
 	units, err := parseUnits([]byte(list))
 	if err != nil {
@@ -35,6 +49,7 @@ Id=once.service
 		{Name: "again", State: control.StateBackoff},
 		{Name: "nginx", State: control.StateRunning, PID: 70, Restarts: 2, Exit: "signal: 9", Since: 2.5},
 		{Name: "once", State: control.StateDone, Exit: "exit status 0"},
+		{Name: "stopped", State: control.StateStopped},
 	}
 	if diff := cmp.Diff(want, join(units, parseShow(show))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
