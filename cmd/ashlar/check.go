@@ -91,7 +91,8 @@ func checkTCP(ctx context.Context, addr string) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	const silence = 2 * time.Second
+	if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
 		return err
 	}
 	_, err = bufio.NewReader(conn).ReadByte()

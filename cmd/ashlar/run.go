@@ -41,7 +41,7 @@ func (f *machineFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.diskSize, "disk-size", "", "size of the machine's disk, if larger than the image")
 	flags.IntVarP(&f.memory, "memory", "m", 256, "memory in MiB")
 	flags.IntVar(&f.cpus, "cpus", 1, "processors")
-	flags.StringVar(&f.accel, "accel", "tcg", "tcg (software), kvm or auto")
+	flags.StringVar(&f.accel, "accel", string(qemu.Auto), "tcg (software), kvm, or auto: kvm where it works")
 	c.MarkFlagsMutuallyExclusive("bios", "uefi")
 }
 
@@ -140,6 +140,17 @@ func (a *app) prepare(ctx context.Context, what string, f *machineFlags) (*prepa
 	return p, err
 }
 
+// checkOf is the declared check of a port, or that something listens there: a
+// service that runs need not have opened its port yet.
+func (p *prepared) checkOf(port int) definition.Test {
+	for _, t := range p.tests {
+		if guestPort(t) == port {
+			return t
+		}
+	}
+	return definition.Test{TCP: fmt.Sprintf(":%d", port), Within: "1m"}
+}
+
 func (a *app) runCommand() *cobra.Command {
 	var f machineFlags
 	c := &cobra.Command{
@@ -231,6 +242,10 @@ func (a *app) announce(ctx context.Context, p *prepared, vm *qemu.VM, config qem
 		return
 	}
 	for _, forward := range config.Publish {
+		if err := checkOne(ctx, vm, p.checkOf(forward.GuestPort)); err != nil {
+			fmt.Fprintf(a.err, "\r\nashlar: %s runs; port %d does not answer: %v\r\n", p.name, forward.GuestPort, err)
+			continue
+		}
 		addr := vm.ForwardedAddr(forward.GuestPort)
 		if forward.GuestPort == 80 || forward.GuestPort == 8080 {
 			addr = "http://" + addr + "/"
