@@ -11,7 +11,7 @@ import (
 
 // documents are the pages whose console blocks are run, each in a directory of
 // its own, from top to bottom.
-var documents = []string{"README.md"}
+var documents = []string{"README.md", "doc/guide.md"}
 
 var consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
 

@@ -78,9 +78,9 @@ func openImage(f *os.File) (*Image, error) {
 	case len(head) >= 520 && string(head[512:520]) == "EFI PART":
 		i.Kind = "disk"
 		return i, i.addDisk(f, size)
-	case bytes.HasPrefix(head, []byte("{")) && strings.HasSuffix(f.Name(), LockName):
+	case bytes.HasPrefix(head, []byte("{")) && bytes.Contains(head, []byte(`"arches":`)):
 		i.Kind = "lock"
-		data, err := io.ReadAll(io.NewSectionReader(f, 0, size))
+		data, err := io.ReadAll(io.NewSectionReader(f, 0, min(size, lock.MaxSize+1)))
 		if err != nil {
 			return nil, err
 		}
