@@ -1,0 +1,171 @@
+package zstdblock
+
+// match is an earlier place with the same bytes.
+type match struct {
+	length, off uint32
+}
+
+// treeFinder finds, for each place, the nearest earlier place for each length
+// of equal bytes. All places with equal hashes of four bytes hang in a binary
+// tree, sorted by what follows them, the latest place at the root. Matches of
+// three bytes come from a table of the last place of each hash.
+type treeFinder struct {
+	heads  []uint32 // places plus one
+	heads3 []uint32
+	kids   []uint32 // of place p: 2*p sorts before it, 2*p+1 behind it
+	shift  uint
+	depth  int
+	nice   int
+
+	found []match  // of one block, ascending lengths at each place
+	first []uint32 // where in found the matches of a place begin
+}
+
+// hash3Bits is the size of the table for matches of three bytes.
+const hash3Bits = 15
+
+// foundPerPlace bounds found, to so many times the block's length; a block
+// that has more keeps the longest match of the places after that.
+const foundPerPlace = 10
+
+// restart empties the finder for a frame of so many bytes.
+func (f *treeFinder) restart(size int, s *settings) {
+	f.shift = 32 - uint(hashBitsFor(size, s.hashBits))
+	f.heads = cleared(f.heads, 1<<(32-f.shift))
+	f.heads3 = cleared(f.heads3, 1<<hash3Bits)
+	f.kids = roomFor(f.kids, 2*size)
+	f.depth, f.nice = s.depth, s.nice
+}
+
+// fill finds the matches of the places in [from, to) that end before to; size
+// is where the frame ends. Inside a match of nice bytes nothing is looked for.
+func (f *treeFinder) fill(src []byte, from, to, size int) {
+	f.first = roomFor(f.first, to-from+1)
+	f.found = f.found[:0]
+	for p, quiet := from, from; p < to; p++ {
+		f.first[p-from] = uint32(len(f.found))
+		if p < quiet {
+			f.insert(src, p, size)
+			continue
+		}
+		if longest := f.search(src, p, to, size); longest >= f.nice {
+			quiet = p + longest
+		}
+	}
+	f.first[to-from] = uint32(len(f.found))
+}
+
+// at gives the matches of a place, counted from the start of the block.
+func (f *treeFinder) at(i int) []match { return f.found[f.first[i]:f.first[i+1]] }
+
+// search puts place p into the tree and its matches into found; it gives the
+// longest length.
+func (f *treeFinder) search(src []byte, p, to, size int) int {
+	from := len(f.found)
+	best := minMatch - 1
+	end := min(p+f.nice, size)
+	if end-p < 4 {
+		return 0
+	}
+	here := load32(src, p)
+	h3 := hash4(here<<8) >> (32 - hash3Bits)
+	if at := int(f.heads3[h3]) - 1; at >= 0 && (load32(src, at)^here)<<8 == 0 && p+minMatch <= to {
+		best = minMatch
+		f.found = append(f.found, match{minMatch, uint32(p - at)})
+	}
+	f.heads3[h3] = uint32(p + 1)
+
+	h := hash4(here) >> f.shift
+	next := f.heads[h]
+	f.heads[h] = uint32(p + 1)
+	kids := f.kids
+	before, behind := 2*p, 2*p+1     // where the next place of each side goes
+	equalBefore, equalBehind := 0, 0 // what all of that side share with p
+	for n := f.depth; next > 0 && n > 0; n-- {
+		at := int(next - 1)
+		equal := min(equalBefore, equalBehind)
+		equal += matchLength(src, at+equal, p+equal, end)
+		if equal > best {
+			best = equal
+			f.found = append(f.found, match{uint32(equal), uint32(p - at)})
+		}
+		if p+equal >= end {
+			// As far as anyone looks the two are the same: p takes its place.
+			kids[before], kids[behind] = kids[2*at], kids[2*at+1]
+			return f.clip(src, from, p, to)
+		}
+		if src[at+equal] < src[p+equal] {
+			kids[before] = next
+			before, equalBefore = 2*at+1, equal
+			next = kids[before]
+		} else {
+			kids[behind] = next
+			behind, equalBehind = 2*at, equal
+			next = kids[behind]
+		}
+	}
+	kids[before], kids[behind] = 0, 0
+	return f.clip(src, from, p, to)
+}
+
+// clip ends the matches of p at the end of the block, draws out the longest as
+// far as it goes, and gives its length.
+func (f *treeFinder) clip(src []byte, from, p, to int) int {
+	n := len(f.found)
+	for n-1 > from && int(f.found[n-2].length) >= to-p {
+		n--
+	}
+	if n == from {
+		return 0
+	}
+	last := f.found[n-1]
+	if last.length = min(last.length, uint32(to-p)); int(last.length) >= f.nice {
+		got := int(last.length)
+		last.length += uint32(matchLength(src, p+got-int(last.off), p+got, to))
+	}
+	if last.length < minMatch {
+		f.found = f.found[:from]
+		return 0
+	}
+	if n > foundPerPlace*maxBlock {
+		n = from + 1
+	}
+	f.found = f.found[:n]
+	f.found[n-1] = last
+	return int(last.length)
+}
+
+// insert puts place p into the tree, without looking for matches.
+func (f *treeFinder) insert(src []byte, p, size int) {
+	end := min(p+f.nice, size)
+	if end-p < 4 {
+		return
+	}
+	here := load32(src, p)
+	f.heads3[hash4(here<<8)>>(32-hash3Bits)] = uint32(p + 1)
+	h := hash4(here) >> f.shift
+	next := f.heads[h]
+	f.heads[h] = uint32(p + 1)
+	kids := f.kids
+	before, behind := 2*p, 2*p+1
+	equalBefore, equalBehind := 0, 0
+	for n := f.depth; next > 0 && n > 0; n-- {
+		at := int(next - 1)
+		equal := min(equalBefore, equalBehind)
+		equal += matchLength(src, at+equal, p+equal, end)
+		if p+equal >= end {
+			kids[before], kids[behind] = kids[2*at], kids[2*at+1]
+			return
+		}
+		if src[at+equal] < src[p+equal] {
+			kids[before] = next
+			before, equalBefore = 2*at+1, equal
+			next = kids[before]
+		} else {
+			kids[behind] = next
+			behind, equalBehind = 2*at, equal
+			next = kids[behind]
+		}
+	}
+	kids[before], kids[behind] = 0, 0
+}
