@@ -21,11 +21,7 @@ import (
 // from its command line that it came by our configuration.
 func TestBoot(t *testing.T) {
 	archive := testenv.Debian(t, "trixie")
-	need := qemu.Packages()
-	emulator, err := qemu.FromRoot(archive.Unpack(t, archive.Closure(t, need.Packages, need.Without)...))
-	if err != nil {
-		t.Fatal(err)
-	}
+	emulator, _ := testguest.Emulator(t, archive)
 	guest := testguest.Make(t, archive.CloudKernel(t))
 	trixie := loader(t, "trixie", "grub-efi-amd64-unsigned")
 	bookworm := loader(t, "bookworm")

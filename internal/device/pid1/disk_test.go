@@ -18,12 +18,17 @@ import (
 	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/foundation/uuid"
+	"ashlar/internal/machine/qemu"
+	"ashlar/internal/machine/qemu/testguest"
 	"ashlar/internal/testenv"
 )
 
 // disk is a machine to boot: made of Debian's kernel, this repository's init
 // and file systems of foreign tools.
-type disk struct{ image, kernel, initrd string }
+type disk struct {
+	image, kernel, initrd string
+	emulator              *qemu.Emulator
+}
 
 const (
 	generation = "0123456789abcdef"
@@ -40,13 +45,15 @@ var bootModules = []string{"virtio_blk", "loop", "overlay", "squashfs", "button"
 
 func makeDisk(t *testing.T) *disk {
 	t.Helper()
-	kernel := testenv.Debian(t, "trixie").CloudKernel(t)
+	archive := testenv.Debian(t, "trixie")
+	kernel := archive.CloudKernel(t)
 	dir := t.TempDir()
 	images, err := filepath.Glob(kernel + "/boot/vmlinuz-*")
 	if err != nil || len(images) != 1 {
 		t.Fatalf("kernels %q, %v", images, err)
 	}
 	d := &disk{image: filepath.Join(dir, "disk"), kernel: images[0], initrd: filepath.Join(dir, "initrd")}
+	d.emulator, _ = testguest.Emulator(t, archive)
 	init := compile(t, dir, "ashlar/cmd/ashlar-init")
 	writeInitrd(t, d.initrd, init, kernel)
 

@@ -237,10 +237,13 @@ func (sv *service) watch(ctx context.Context, run *running, main Process, limit 
 	}
 }
 
+// noteExit takes the end of the main process; what it left behind is still to
+// be ended, and what comes then to be decided.
 func (sv *service) noteExit(exit Exit) {
 	sv.sup.mu.Lock()
 	defer sv.sup.mu.Unlock()
 	sv.exit, sv.pid = exit.String(), 0
+	sv.set(control.StateStopping)
 }
 
 // stop asks the main process to end, and makes it when it does not in time.

@@ -96,8 +96,9 @@ func (c Config) check() error {
 
 // processors are QEMU's models by accelerator. Software emulation gets the plain
 // one: with everything it can emulate ("max") Debian's kernels were seen to
-// panic now and then in early boot.
-var processors = map[Accel]string{TCG: "qemu64", KVM: "max"}
+// panic now and then in early boot. QEMU 7.2, of Debian 12, also loses the flags
+// of a cmpxchg16b now and then; without the instruction the kernel takes a lock.
+var processors = map[Accel]string{TCG: "qemu64,-cx16", KVM: "max"}
 
 // File descriptors that the process inherits: one end of a socket pair each.
 const (

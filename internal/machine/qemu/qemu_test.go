@@ -25,9 +25,8 @@ import (
 // bootTime bounds a boot by software emulation on a busy machine.
 const bootTime = 4 * time.Minute
 
-// installed gives the QEMU on PATH. It only serves where no kernel boots:
-// that of Debian 12 loses the flags of a cmpxchg16b now and then, and with
-// them the kernel.
+// installed gives the QEMU on PATH, of whatever age; where kernels boot the
+// tests take Debian's.
 func installed(t *testing.T) *qemu.Emulator {
 	t.Helper()
 	testenv.RequireTool(t, "qemu-system-x86_64")
@@ -36,37 +35,6 @@ func installed(t *testing.T) *qemu.Emulator {
 		t.Fatal(err)
 	}
 	return e
-}
-
-// unpacked gives the emulator of Debian's packages.
-func unpacked(t *testing.T, archive *testenv.Archive) (e *qemu.Emulator, root string) {
-	t.Helper()
-	need := qemu.Packages()
-	root = archive.Unpack(t, archive.Closure(t, need.Packages, need.Without)...)
-	prune(t, root)
-	e, err := qemu.FromRoot(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e, root
-}
-
-// prune removes what the emulator says it does not want.
-func prune(t *testing.T, root string) {
-	t.Helper()
-	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(root, path)
-		if err == nil && !qemu.Wanted(name) {
-			err = os.Remove(path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func start(t *testing.T, e *qemu.Emulator, config qemu.Config) (*qemu.VM, context.Context) {
@@ -88,7 +56,7 @@ func start(t *testing.T, e *qemu.Emulator, config qemu.Config) (*qemu.VM, contex
 func TestMachine(t *testing.T) {
 	archive := testenv.Debian(t, "trixie")
 	guest := testguest.Make(t, archive.CloudKernel(t))
-	e, root := unpacked(t, archive)
+	e, root := testguest.Emulator(t, archive)
 	disk := filepath.Join(t.TempDir(), "a,disk.img")
 	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o644); err != nil {
 		t.Fatal(err)

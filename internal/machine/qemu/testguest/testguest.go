@@ -1,5 +1,5 @@
-// Package testguest makes a machine to test with: Debian's cloud kernel and
-// an initrd whose only program is package init below.
+// Package testguest makes a machine to test with: Debian's cloud kernel, an
+// initrd whose only program is package init below, and Debian's emulator.
 package testguest
 
 import (
@@ -10,6 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"ashlar/internal/machine/qemu"
+	"ashlar/internal/testenv"
 )
 
 // Guest is a kernel and its initrd, as files.
@@ -17,6 +20,31 @@ type Guest struct{ Kernel, Initrd string }
 
 // modules go into the initrd.
 var modules = []string{"efivarfs", "virtio_blk", "failover", "net_failover", "virtio_net"}
+
+// Emulator gives the emulator of the suite's packages, and where it lies, as
+// ashlar itself would unpack them. The one on PATH may be of any age.
+func Emulator(t testing.TB, archive *testenv.Archive) (e *qemu.Emulator, root string) {
+	t.Helper()
+	need := qemu.Packages()
+	root = archive.Unpack(t, archive.Closure(t, need.Packages, need.Without)...)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err == nil && !qemu.Wanted(name) {
+			err = os.Remove(path)
+		}
+		return err
+	})
+	if err == nil {
+		e, err = qemu.FromRoot(root)
+	}
+	if err != nil {
+		t.Fatalf("unpack the emulator: %v", err)
+	}
+	return e, root
+}
 
 // Make takes the kernel of an unpacked kernel package, as
 // testenv.Archive.CloudKernel gives it, and builds the initrd.
