@@ -38,6 +38,22 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// TestWebIsSmall holds the README's web server to its size; that it answers with
+// 128 MB of memory is in exampleTests.
+func TestWebIsSmall(t *testing.T) {
+	const most = 25_000_000
+	dir := example(t, "web")
+	must(t, "build", dir)
+	info, err := os.Stat(filepath.Join(dir, "out", "root.squashfs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > most {
+		t.Errorf("root.squashfs has %d bytes, at most %d are promised", info.Size(), most)
+	}
+	t.Logf("root.squashfs: %d bytes", info.Size())
+}
+
 // TestDifferenceExplained changes one byte of an overlay file and wants to be
 // told which path of which part it is in.
 func TestDifferenceExplained(t *testing.T) {
