@@ -66,6 +66,8 @@ type Encoder struct {
 	optimum  optimiser
 	counts   histogram
 	seqs     []sequence
+	splits   splitter
+	partSeqs []sequence
 }
 
 // padding is how many bytes may be read behind the content.
@@ -110,7 +112,7 @@ func (e *Encoder) frame(dst, src []byte) []byte {
 		} else {
 			e.seqs = e.parseLazy(e.seqs[:0], from, to)
 		}
-		e.blocks.writeBlock(e.src[from:to], e.seqs, to == e.size)
+		e.writeParts(from, to)
 		if to == e.size {
 			break
 		}
@@ -143,9 +145,35 @@ func (e *Encoder) parseOptimal(from, to int) {
 	e.tree.fill(e.src, from, to, e.size)
 	rep := e.blocks.rep
 	e.seqs = e.optimum.guess(e.seqs[:0], from, from, to, &e.tree)
-	for range e.settings.passes {
+	for pass := range e.settings.passes {
 		e.counts.count(e.src[from:to], e.seqs, rep)
+		if pass == 0 {
+			e.counts.ll, e.counts.of, e.counts.ml = typical.ll, typical.of, typical.ml
+		}
 		e.optimum.prices.set(&e.counts)
 		e.seqs = e.optimum.parse(e.seqs[:0], e.src, from, from, to, rep, &e.tree)
+	}
+}
+
+// writeParts appends what the sequences of src[from:to] say as one block or as
+// several, whichever is shorter.
+func (e *Encoder) writeParts(from, to int) {
+	b := &e.blocks
+	src := e.src[from:to]
+	parts := []partEnd{{len(e.seqs), len(src)}}
+	if e.settings.split {
+		parts = e.splits.divide(src, e.seqs, b.rep)
+	}
+	begin := partEnd{}
+	for i, end := range parts {
+		seqs := e.seqs[begin.seq:end.seq]
+		if len(parts) > 1 && e.settings.reparse {
+			e.counts.count(src[begin.place:end.place], seqs, b.rep)
+			e.optimum.prices.set(&e.counts)
+			e.partSeqs = e.optimum.parse(e.partSeqs[:0], e.src, from, from+begin.place, from+end.place, b.rep, &e.tree)
+			seqs = e.partSeqs
+		}
+		b.writeBlock(src[begin.place:end.place], seqs, to == e.size && i == len(parts)-1)
+		begin = end
 	}
 }

@@ -6,6 +6,7 @@ type settings struct {
 	depth            int // how many earlier places a search looks at
 	nice             int // a match of this length needs no better one
 	leastHuffmanBits int
+	split, reparse   bool
 	passes           int // of the optimal parser; 0 is the lazy one
 }
 
