@@ -36,7 +36,7 @@ var roomEdges = map[string][]string{
 	"builder/distro/deb":          {"builder/definition", "builder/distro/deb/pkginfo", "builder/lock", "builder/store"},
 	"builder/distro/deb/relation": {"builder/distro/deb/version"},
 	"builder/distro/deb/resolve":  {"builder/distro/deb/pkginfo", "builder/distro/deb/relation", "builder/distro/deb/version"},
-	"builder/rootfs":              {"builder/definition", "builder/distro/deb", "builder/sandbox", "builder/store"},
+	"builder/rootfs":              {"builder/definition", "builder/distro/deb", "builder/distro/deb/relation", "builder/sandbox", "builder/store"},
 	"builder/pipeline":            {"builder/boot", "builder/definition", "builder/devicebin", "builder/distro/deb", "builder/distro/deb/pkginfo", "builder/distro/deb/relation", "builder/distro/deb/resolve", "builder/initramfs", "builder/lock", "builder/rootfs", "builder/store", "builder/target"},
 	"device/supervise":            {"device/account"},
 	"device/units":                {"device/facts"},

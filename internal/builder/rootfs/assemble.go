@@ -33,7 +33,7 @@ import (
 
 // configureVersion is part of the cache key of configured roots: raise it when
 // what is done up to and with the scripts changes.
-const configureVersion = "3"
+const configureVersion = "4"
 
 // Input is all that a root depends on.
 type Input struct {
@@ -125,57 +125,67 @@ func merge(in Input, packages []*pkg) (*merger, error) {
 }
 
 // runScripts configures the merged packages in a sandbox.
-func runScripts(ctx context.Context, in Input, packages []*pkg, m *merger) (_ *tree.Tree, err error) {
+func runScripts(ctx context.Context, in Input, packages []*pkg, m *merger) (*tree.Tree, error) {
+	c, err := newConfigurer(in, packages, m)
+	if err != nil {
+		return nil, err
+	}
+	return c.inSandbox(ctx, in, m)
+}
+
+// newConfigurer puts dpkg's database, and what else the scripts are to find,
+// into the merged tree.
+func newConfigurer(in Input, packages []*pkg, m *merger) (*configurer, error) {
 	byName := append([]*pkg(nil), packages...)
 	sort.SliceStable(byName, func(i, j int) bool { return byName[i].name < byName[j].name })
 	conffiles := map[*pkg]string{}
 	var interests interestList
 	for _, p := range packages {
+		var err error
 		if conffiles[p], err = conffileList(p, m.tree); err != nil {
 			return nil, err
 		}
 		interests = append(interests, parseTriggers(p)...)
 	}
-	db := newDatabase(byName, conffiles)
-	if err := db.install(m.tree, in.Arch, 0); err != nil {
-		return nil, err
+	c := &configurer{
+		db: newDatabase(byName, conffiles), order: packages, claims: m.claims, interests: interests,
+		epoch: scriptEpoch(packages), log: in.Log, progress: in.Progress,
 	}
-	if err := putScaffold(m.tree, in.Definition.Locale); err != nil {
-		return nil, err
-	}
+	return c, errors.Join(c.db.install(m.tree, in.Arch, 0), putScaffold(m.tree, in.Definition.Locale))
+}
+
+// inSandbox runs the configurer over the merged tree and gives what comes of it.
+func (c *configurer) inSandbox(ctx context.Context, in Input, m *merger) (_ *tree.Tree, err error) {
 	dir, remove, err := in.Store.TempDir("sandbox-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	box, err := sandbox.New(ctx, sandbox.Options{Dir: dir, Lower: m.tree, Pool: filepath.Join(in.Store.Dir(), "pool")})
+	c.box, err = sandbox.New(ctx, sandbox.Options{Dir: dir, Lower: m.tree, Pool: filepath.Join(in.Store.Dir(), "pool")})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, box.Close()) }()
-	c := configurer{box: box, db: db, order: packages, claims: m.claims, interests: interests, epoch: scriptEpoch(packages), log: in.Log, progress: in.Progress}
+	defer func() { err = errors.Join(err, c.box.Close()) }()
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
-	result, err := box.Result(func(r io.Reader) (digest.Digest, int64, tree.Content, error) {
+	result, err := c.box.Result(func(r io.Reader) (digest.Digest, int64, tree.Content, error) {
 		d, n, err := in.Store.Put(r)
 		return d, n, in.Store.Blob(d), err
 	})
 	if err == nil {
-		restoreTimes(result, packages)
+		restoreTimes(result, c.placed)
 	}
 	return result, err
 }
 
 // restoreTimes gives files that were put in while scripts ran the package's
 // time.
-func restoreTimes(t *tree.Tree, packages []*pkg) {
-	for _, p := range packages {
-		for _, late := range p.late {
-			e := t.Get(late.Path)
-			if e != nil && e.Kind == late.Kind && e.Digest == late.Digest && e.Target == late.Target {
-				e.MTime = late.MTime
-			}
+func restoreTimes(t *tree.Tree, placed []tree.Entry) {
+	for _, p := range placed {
+		e := t.Get(p.Path)
+		if e != nil && e.Kind == p.Kind && e.Digest == p.Digest && e.Target == p.Target {
+			e.MTime = p.MTime
 		}
 	}
 }

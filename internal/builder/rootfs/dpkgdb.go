@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
+	"ashlar/internal/builder/distro/deb/relation"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -19,10 +21,13 @@ const adminDir = "var/lib/dpkg"
 // under the same name; the control file itself goes to status.
 func keptInInfo(member string) bool { return member != "control" }
 
-// The states of a package that maintainer scripts may see.
+// The states of a package that maintainer scripts may see, each after the
+// word that says whether it must be installed again.
 const (
-	stateUnpacked  = "unpacked"
-	stateInstalled = "installed"
+	stateHalfInstalled  = "reinstreq half-installed"
+	stateUnpacked       = "ok unpacked"
+	stateHalfConfigured = "ok half-configured"
+	stateInstalled      = "ok installed"
 )
 
 // database writes dpkg's database for packages as they move from one state to
@@ -106,42 +111,90 @@ func verbatimFields(control []byte) []verbatimField {
 			fields = append(fields, verbatimField{name, value})
 		}
 	}
+	for i, f := range fields {
+		if slices.Contains(relationFields, strings.ToLower(f.name)) {
+			if list, err := relation.Parse(f.value); err == nil {
+				fields[i].value = " " + list.String() + "\n"
+			}
+		}
+	}
 	return fields
 }
+
+// relationFields are those that dpkg reads and writes anew, in lower case.
+var relationFields = []string{"replaces", "provides", "depends", "pre-depends", "recommends", "suggests", "breaks", "conflicts", "enhances"}
+
+// list gives the package's list file.
+func (p *pkg) list() []byte { return []byte(strings.Join(p.paths, "\n") + "\n") }
 
 // status gives the status file.
 func (db *database) status() []byte {
 	var b bytes.Buffer
 	for _, p := range db.packages {
 		s := db.stanza[p]
-		fmt.Fprintf(&b, "%sStatus: install ok %s\n%s\n", s.before, db.state[p], s.after)
+		fmt.Fprintf(&b, "%sStatus: install %s\n%s\n", s.before, db.state[p], s.after)
 	}
 	return b.Bytes()
 }
 
-// conffileList gives the value of the Conffiles field: a line " PATH MD5" a file.
+// conffileList gives the value of the Conffiles field: a line " PATH MD5" a
+// file, with the word obsolete behind those that another package has now.
 func conffileList(p *pkg, t *tree.Tree) (string, error) {
 	var b strings.Builder
 	for _, line := range strings.Split(string(p.member("conffiles")), "\n") {
-		flag, name, flagged := strings.Cut(strings.TrimSpace(line), " ")
-		if flagged { // no file of this version, but dpkg keeps it in mind (deb-conffiles(5))
+		name := strings.TrimSpace(line)
+		if name == "" {
+			continue
+		}
+		if name[0] != '/' { // a flag: no file of this version, but dpkg keeps it in mind (deb-conffiles(5))
+			flag, name, _ := strings.Cut(name, " ")
 			fmt.Fprintf(&b, " %s newconffile %s\n", strings.TrimSpace(name), flag)
 			continue
 		}
-		if name = flag; name == "" {
+		e, note := t.Lookup(name[1:]), ""
+		switch {
+		case slices.Contains(p.lost, name):
+			e, note = p.entry(name), " obsolete"
+		case slices.Contains(p.ceded, name):
+			note = " obsolete"
+		}
+		if e == nil {
+			fmt.Fprintf(&b, " %s newconffile\n", name)
 			continue
 		}
-		e := t.Lookup(strings.TrimPrefix(name, "/"))
-		if e == nil || e.Kind != tree.File {
+		if e.Kind != tree.File {
 			continue
 		}
 		sum, err := md5Of(e)
 		if err != nil {
 			return "", fmt.Errorf("read conffile %s of %s: %w", name, p.name, err)
 		}
-		fmt.Fprintf(&b, " %s %s\n", name, sum)
+		fmt.Fprintf(&b, " %s %s%s\n", name, sum, note)
 	}
 	return b.String(), nil
+}
+
+// md5sums makes the member of that name for a package that has none, of the
+// files that dpkg would have put in: a line "MD5  PATH" each, without a leading
+// slash.
+func md5sums(p *pkg) ([]byte, error) {
+	var b bytes.Buffer
+	for i := range p.unpacked.Entries {
+		e := &p.unpacked.Entries[i].Entry
+		name := e.Path
+		if e.Kind == tree.HardLink {
+			e = p.entry("/" + e.Target)
+		}
+		if e == nil || e.Kind != tree.File || slices.Contains(p.ceded, "/"+name) {
+			continue
+		}
+		sum, err := md5Of(e)
+		if err != nil {
+			return nil, fmt.Errorf("read %s of %s: %w", name, p.name, err)
+		}
+		fmt.Fprintf(&b, "%s  %s\n", sum, name)
+	}
+	return b.Bytes(), nil
 }
 
 // md5Of is the sum that dpkg keeps of a conffile; it protects nothing.
@@ -177,11 +230,18 @@ func (db *database) install(t *tree.Tree, arch string, mtime int64) error {
 	var interests interestList
 	for _, p := range db.packages {
 		stem := "info/" + p.dbName() + "."
-		files[stem+"list"] = []byte(strings.Join(p.paths, "\n") + "\n")
+		files[stem+"list"] = p.list()
 		for member, data := range p.unpacked.Members {
 			if keptInInfo(member) {
 				files[stem+member] = data
 			}
+		}
+		if _, has := p.unpacked.Members["md5sums"]; !has {
+			sums, err := md5sums(p)
+			if err != nil {
+				return err
+			}
+			files[stem+"md5sums"] = sums
 		}
 		interests = append(interests, parseTriggers(p)...)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ashlar/internal/builder/distro/deb"
+	"ashlar/internal/builder/distro/deb/relation"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -21,8 +22,25 @@ type pkg struct {
 	multiArchSame       bool
 	unpacked            *deb.Unpacked
 	paths               []string     // as the package ships them, with a leading slash: dpkg's list file
-	sorted              []string     // paths in byte order
 	late                []tree.Entry // files that go in after the preinst, for it diverts another package's
+	lost                []string     // paths that it had until a later package replaced them
+	ceded               []string     // paths that it ships and left to an earlier package
+}
+
+// lose takes a path from what the package has.
+func (p *pkg) lose(raw string) {
+	p.paths = slices.DeleteFunc(p.paths, func(name string) bool { return name == "/"+raw })
+	p.lost = append(p.lost, "/"+raw)
+}
+
+// entry gives what the package ships at a path with a leading slash, or nil.
+func (p *pkg) entry(name string) *tree.Entry {
+	for i := range p.unpacked.Entries {
+		if e := &p.unpacked.Entries[i].Entry; "/"+e.Path == name {
+			return e
+		}
+	}
+	return nil
 }
 
 // dbName is the stem of the package's files in dpkg's info directory.
@@ -86,7 +104,6 @@ func (m *merger) add(p *pkg) error {
 			p.paths = append(p.paths, "/.")
 			continue
 		}
-		p.paths = append(p.paths, "/"+raw)
 		resolved, err := m.tree.Resolve(raw)
 		if err != nil {
 			return fmt.Errorf("unpack %s: %w", p.name, err)
@@ -101,84 +118,134 @@ func (m *merger) add(p *pkg) error {
 			}
 			entry.Target = target
 		}
-		if err := m.place(p, raw, entry); err != nil {
+		taken, err := m.place(p, raw, entry)
+		if err != nil && len(m.errs) > 0 {
+			return errors.Join(m.errs...) // one of them is the cause
+		}
+		if err != nil {
 			return fmt.Errorf("unpack %s: %w", p.name, err)
 		}
+		if taken {
+			p.paths = append(p.paths, "/"+raw)
+		}
 	}
-	p.sorted = slices.Sorted(slices.Values(p.paths))
 	return nil
 }
 
-// place puts one entry, deciding who wins where two packages have the path.
-func (m *merger) place(p *pkg, raw string, e tree.Entry) error {
+// place puts one entry, deciding who wins where two packages have the path. It
+// reports whether the path is now p's, alone or with others.
+func (m *merger) place(p *pkg, raw string, e tree.Entry) (bool, error) {
 	old := m.tree.Get(e.Path)
 	if old == nil {
 		if err := m.tree.AddParents(e.Path, 0o755, e.MTime); err != nil {
-			return err
+			return false, err
 		}
 		m.claims[e.Path] = claim{p, raw}
-		return m.tree.Put(e)
-	}
-	if e.Kind == tree.Dir && (old.Kind == tree.Dir || m.isDirLink(e.Path)) {
-		// The first package decides on a shared directory; one made only as a
-		// parent takes the attributes of the first package that ships it.
-		if _, claimed := m.claims[e.Path]; !claimed && old.Kind == tree.Dir {
-			m.claims[e.Path] = claim{p, raw}
-			return m.tree.Put(e)
-		}
-		return nil
+		return true, m.tree.Put(e)
 	}
 	before, claimed := m.claims[e.Path]
+	if m.shared(old, &e) {
+		// The first package decides on a shared directory; one made only as a
+		// parent takes the attributes of the first package that ships it.
+		if !claimed && old.Kind == tree.Dir && e.IsDir() {
+			m.claims[e.Path] = claim{p, raw}
+			return true, m.tree.Put(e)
+		}
+		return true, nil
+	}
 	switch {
 	case !claimed && old.Kind == e.Kind && old.Target == e.Target:
 		m.claims[e.Path] = claim{p, raw}
-		return nil
+		return true, nil
 	case !claimed:
-		return fmt.Errorf("%s is a %s in the skeleton and a %s in the package", raw, old.Kind, e.Kind)
-	case before.owner == p || same(old, &e):
-		return nil
+		return false, fmt.Errorf("%s is a %s in the skeleton and a %s in the package", raw, old.Kind, e.Kind)
+	case before.owner == p || coInstalled(p, before.owner) && same(old, &e):
+		return true, nil
 	case replaces(p, before.owner):
-		m.claims[e.Path] = claim{p, raw}
-		m.tree.Remove(e.Path)
-		return m.tree.Put(e)
+		if before.raw == raw { // the database does not know that two names are one by a link
+			before.owner.lose(raw)
+		}
+		return true, m.replace(p, raw, e)
 	case replaces(before.owner, p):
-		return nil
+		if before.raw != raw {
+			return true, nil
+		}
+		p.ceded = append(p.ceded, "/"+raw)
+		return false, nil
 	case diverts(p):
 		p.late = append(p.late, e)
-		return nil
+		return true, nil
 	case diverts(before.owner):
-		before.owner.late = append(before.owner.late, *old)
-		m.claims[e.Path] = claim{p, raw}
-		return m.tree.Put(e)
+		before.owner.late = append(before.owner.late, m.detached(old))
+		return true, m.replace(p, raw, e)
 	}
 	m.errs = append(m.errs, fmt.Errorf("packages %s and %s both have /%s, and neither replaces the other", before.owner.name, p.name, raw))
-	return nil
+	return true, nil
 }
 
-func (m *merger) isDirLink(name string) bool {
-	e := m.tree.Get(name)
-	if e == nil || e.Kind != tree.Symlink {
+// replace puts p's entry in the place of another's and all that was below it.
+func (m *merger) replace(p *pkg, raw string, e tree.Entry) error {
+	m.claims[e.Path] = claim{p, raw}
+	m.tree.Remove(e.Path)
+	return m.tree.Put(e)
+}
+
+// detached is an entry as it is without the other names of its inode.
+func (m *merger) detached(e *tree.Entry) tree.Entry {
+	alone := *e
+	if e.Kind == tree.HardLink {
+		alone = *m.tree.Get(e.Target)
+		alone.Path = e.Path
+	}
+	return alone
+}
+
+// shared reports whether what is there stays whatever package comes with e: a
+// directory, or a link to one, for which e is a directory; a directory for
+// which e is a link; links to one directory.
+func (m *merger) shared(old, e *tree.Entry) bool {
+	switch {
+	case old.Kind == tree.Dir:
+		return e.IsDir() || e.Kind == tree.Symlink
+	case old.Kind != tree.Symlink:
 		return false
 	}
-	target := m.tree.Lookup(name)
-	return target == nil || target.IsDir()
+	target := m.tree.Lookup(old.Path)
+	if target == nil || !target.IsDir() {
+		return false
+	}
+	return e.IsDir() || e.Kind == tree.Symlink && m.follow(e) == target
 }
 
-// same reports whether two packages may share the path: equal files, as
-// co-installable packages of several architectures have.
+// follow gives what a link that is not in the tree would lead to, or nil.
+func (m *merger) follow(link *tree.Entry) *tree.Entry {
+	if strings.HasPrefix(link.Target, "/") {
+		return m.tree.Lookup(strings.TrimLeft(link.Target, "/"))
+	}
+	return m.tree.Lookup(path.Dir(link.Path) + "/" + link.Target)
+}
+
+// coInstalled reports whether the two are one package for two architectures.
+func coInstalled(a, b *pkg) bool {
+	return a.name == b.name && a.multiArchSame && b.multiArchSame
+}
+
+// same reports whether packages that may share files share these.
 func same(a, b *tree.Entry) bool {
-	return a.Kind == b.Kind && a.Kind != tree.Dir && a.Mode == b.Mode && a.Target == b.Target && a.Digest == b.Digest
+	return a.Kind == b.Kind && a.Mode == b.Mode && a.Target == b.Target && a.Digest == b.Digest
 }
 
-// replaces reports whether p's Replaces field names other. The version of the
-// relation is not looked at: the resolver only lets packages stand together
-// whose Breaks and Conflicts hold.
+// replaces reports whether p's Replaces field names other's name and version.
 func replaces(p, other *pkg) bool {
-	for _, clause := range strings.Split(p.unpacked.Control.Get("Replaces"), ",") {
-		name, _, _ := strings.Cut(strings.TrimSpace(clause), " ")
-		name, _, _ = strings.Cut(name, ":")
-		if name == other.name {
-			return true
+	list, err := relation.Parse(p.unpacked.Control.Get("Replaces"))
+	if err != nil {
+		return false // the resolver has refused such a field
+	}
+	for _, clause := range list {
+		for _, r := range clause {
+			if r.Name == other.name && r.Op.Holds(other.version, r.Version) {
+				return true
+			}
 		}
 	}
 	return false

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"path"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,9 +24,6 @@ const policyRC = "#!/bin/sh\nexit 101\n"
 
 const policyRCPath = "usr/sbin/policy-rc.d"
 
-// maxTriggerRounds bounds triggers that activate triggers.
-const maxTriggerRounds = 5
-
 // configurer runs the maintainer scripts of a set of packages in a sandbox
 // whose lower tree has them all unpacked.
 type configurer struct {
@@ -37,30 +32,37 @@ type configurer struct {
 	order     []*pkg // of configuration
 	claims    map[string]claim
 	interests interestList
-	epoch     int64 // for SOURCE_DATE_EPOCH
+	pending   pendingTriggers
+	diverted  []diversion  // so far, as dpkg's file has them
+	placed    []tree.Entry // put in while scripts ran
+	epoch     int64        // for SOURCE_DATE_EPOCH
 	log       io.Writer
 	progress  progress.Sink
 }
 
-// run does for each package, in order, what dpkg does: preinst, its late
-// files, postinst; then triggers, once.
+// run does for each package, in order, what dpkg does: preinst, what unpacking
+// depends on, postinst; then triggers, once.
 func (c *configurer) run(ctx context.Context) error {
-	diverted := map[string]bool{}
+	c.pending = pendingTriggers{}
 	for n, p := range c.order {
 		c.progress.Report(progress.Event{Task: "configure", Item: p.name, Done: int64(n), Total: int64(len(c.order)), Unit: "packages"})
+		overrides, err := c.readOptional(adminDir + "/statoverride")
+		if err != nil {
+			return err
+		}
 		if err := c.preinst(ctx, p); err != nil {
 			return err
 		}
-		if err := c.applyDiversions(p, diverted); err != nil {
+		if err := c.arrive(ctx, p, parseStatOverrides(overrides)); err != nil {
 			return err
 		}
-		if err := c.placeLate(p); err != nil {
-			return err
-		}
+		c.activateFor(p)
 		if err := c.postinst(ctx, p, "configure", ""); err != nil {
 			return err
 		}
-		c.db.state[p] = stateInstalled
+		if err := c.incorporate(); err != nil {
+			return err
+		}
 	}
 	if err := c.runTriggers(ctx); err != nil {
 		return err
@@ -76,8 +78,11 @@ func (c *configurer) preinst(ctx context.Context, p *pkg) error {
 		return nil
 	}
 	const dir = adminDir + "/tmp.ci"
+	list := adminDir + "/info/" + p.dbName() + ".list"
 	members := slices.Sorted(maps.Keys(p.unpacked.Members))
-	err := c.box.Mkdir(dir, 0o755)
+	// It has no files yet: dpkg-divert does not move what the diverter has.
+	err := errors.Join(c.box.WriteFile(list, nil, 0o644), c.box.Mkdir(dir, 0o755))
+	c.db.state[p] = stateHalfInstalled
 	for _, name := range members {
 		mode := uint32(0o644)
 		if slices.Contains(scriptNames, name) {
@@ -94,11 +99,14 @@ func (c *configurer) preinst(ctx context.Context, p *pkg) error {
 	for _, name := range members {
 		err = errors.Join(err, c.box.Remove(path.Join(dir, name)))
 	}
-	return errors.Join(err, c.box.Remove(dir))
+	c.db.state[p] = stateUnpacked
+	return errors.Join(err, c.box.Remove(dir), c.box.WriteFile(list, p.list(), 0o644))
 }
 
-// postinst runs the package's postinst, if it has one.
+// postinst runs the package's postinst, if it has one; then it is installed.
 func (c *configurer) postinst(ctx context.Context, p *pkg, args ...string) error {
+	c.db.state[p] = stateHalfConfigured
+	defer func() { c.db.state[p] = stateInstalled }()
 	if len(p.member("postinst")) == 0 {
 		return nil
 	}
@@ -110,9 +118,13 @@ func (c *configurer) run1(ctx context.Context, p *pkg, file, name string, args .
 	if err := c.box.WriteFile(adminDir+"/status", c.db.status(), 0o644); err != nil {
 		return err
 	}
-	var output transcript
+	command := append([]string{"/" + file}, args...)
+	if text := p.member(name); !bytes.HasPrefix(text, []byte("#!")) && !bytes.HasPrefix(text, []byte("\x7fELF")) {
+		command = append([]string{"/bin/sh"}, command...) // as execvp(3) does, by which dpkg starts scripts
+	}
+	output := &transcript{}
 	err := c.box.Run(ctx, sandbox.Command{
-		Args: append([]string{"/" + file}, args...), Env: c.scriptEnv(p, name), Dir: "/", Stdout: &output, Stderr: &output,
+		Args: command, Env: c.scriptEnv(p, name), Dir: "/", Stdout: output, Stderr: output,
 	})
 	fmt.Fprintf(c.log, "--- %s %s %s\n%s", p.name, name, strings.Join(args, " "), output.String())
 	if err != nil {
@@ -132,6 +144,7 @@ func (c *configurer) scriptEnv(p *pkg, name string) []string {
 		"DPKG_RUNNING_VERSION=" + c.db.dpkgVersion(),
 		"DPKG_ADMINDIR=/" + adminDir,
 		"DPKG_ROOT=",
+		"DPKG_FORCE=security-mac,downgrade",
 		"DEBIAN_FRONTEND=noninteractive",
 		"DEBCONF_NONINTERACTIVE_SEEN=true",
 		"SOURCE_DATE_EPOCH=" + strconv.FormatInt(c.epoch, 10),
@@ -175,165 +188,4 @@ func lastLines(text string, n int) string {
 		lines = lines[len(lines)-n:]
 	}
 	return "    " + strings.Join(lines, "\n    ")
-}
-
-// applyDiversions brings files to where the diversions made by now want them.
-// dpkg-divert has moved what was there when it ran; but here packages that
-// dpkg would unpack later are there as well, among them the diverter itself.
-func (c *configurer) applyDiversions(by *pkg, done map[string]bool) error {
-	data, err := c.box.ReadFile(adminDir + "/diversions")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, d := range parseDiversions(data) {
-		if done[d.from] {
-			continue
-		}
-		done[d.from] = true
-		from, to := strings.TrimPrefix(d.from, "/"), strings.TrimPrefix(d.to, "/")
-		owner, ok := c.claims[from]
-		if !ok || owner.raw != from {
-			continue
-		}
-		switch {
-		case owner.owner.name == d.by:
-			from, to = to, from // what a package diverts, it may have itself
-		case owner.owner == by || c.db.state[owner.owner] == stateInstalled:
-			continue // it was there when dpkg-divert ran, by dpkg's order too
-		}
-		if err := c.moveOnce(from, to); err != nil {
-			return fmt.Errorf("divert %s to %s for %s: %w", d.from, d.to, d.by, err)
-		}
-	}
-	return nil
-}
-
-// moveOnce renames a file, unless that has been done.
-func (c *configurer) moveOnce(from, to string) error {
-	_, errFrom := c.box.Lstat(from)
-	_, errTo := c.box.Lstat(to)
-	if errFrom != nil || errTo == nil {
-		return nil
-	}
-	return c.box.Rename(from, to)
-}
-
-// placeLate puts the files in whose place another package's stood until p's
-// preinst diverted those.
-func (c *configurer) placeLate(p *pkg) error {
-	for _, e := range p.late {
-		if _, err := c.box.Lstat(e.Path); err == nil {
-			return fmt.Errorf("packages %s and %s both have /%s, and %s did not divert it", c.claims[e.Path].owner.name, p.name, e.Path, p.name)
-		}
-		if err := c.putEntry(e); err != nil {
-			return fmt.Errorf("unpack %s: %w", p.name, err)
-		}
-	}
-	return nil
-}
-
-func (c *configurer) putEntry(e tree.Entry) error {
-	switch e.Kind {
-	case tree.Symlink:
-		return c.box.Symlink(e.Target, e.Path)
-	case tree.File:
-		const limit = 1 << 30
-		data, err := e.ReadAll(limit)
-		if err != nil {
-			return err
-		}
-		return errors.Join(c.box.WriteFile(e.Path, data, e.Mode), c.box.Chown(e.Path, e.UID, e.GID))
-	}
-	return fmt.Errorf("place /%s over a diversion: a %s can't be diverted", e.Path, e.Kind)
-}
-
-// runTriggers tells packages of what the others brought, until nothing is due.
-func (c *configurer) runTriggers(ctx context.Context) error {
-	position := map[*pkg]int{}
-	for n, p := range c.order {
-		position[p] = n
-	}
-	activated := map[string]bool{}
-	for _, p := range c.order {
-		for _, name := range activatedAlways(p) {
-			activated[name] = true
-		}
-	}
-	touched := func(i interest) bool { return c.laterFileBelow(i, position) }
-	for range maxTriggerRounds {
-		names, err := c.takeUnincorp()
-		if err != nil {
-			return err
-		}
-		for name := range names {
-			activated[name] = true
-		}
-		due := c.interests.pending(activated, touched)
-		if len(due) == 0 {
-			return nil
-		}
-		for _, p := range sortedOwners(due, position) {
-			if err := c.postinst(ctx, p, "triggered", strings.Join(due[p], " ")); err != nil {
-				return err
-			}
-		}
-		activated, touched = map[string]bool{}, func(interest) bool { return false }
-	}
-	return fmt.Errorf("process triggers: packages still activate each other's after %d rounds", maxTriggerRounds)
-}
-
-// takeUnincorp reads and clears the triggers that scripts have activated.
-func (c *configurer) takeUnincorp() (map[string]bool, error) {
-	const name = adminDir + "/triggers/Unincorp"
-	data, err := c.box.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return parseUnincorp(data), c.box.WriteFile(name, nil, 0o644)
-}
-
-// laterFileBelow reports whether a package configured after the interested one
-// has a file at or below the trigger's path. Earlier ones were there when its
-// postinst ran.
-func (c *configurer) laterFileBelow(i interest, position map[*pkg]int) bool {
-	prefix := path.Clean(i.name)
-	for _, p := range c.order[position[i.owner]+1:] {
-		at := sort.SearchStrings(p.sorted, prefix)
-		for _, name := range p.sorted[at:] {
-			if !strings.HasPrefix(name, prefix) {
-				break
-			}
-			if name == prefix || name[len(prefix)] == '/' {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func sortedOwners(due map[*pkg][]string, position map[*pkg]int) []*pkg {
-	owners := make([]*pkg, 0, len(due))
-	for p := range due {
-		owners = append(owners, p)
-	}
-	sort.Slice(owners, func(i, j int) bool { return position[owners[i]] < position[owners[j]] })
-	return owners
-}
-
-// diversion is a row of dpkg's diversions file: three lines each.
-type diversion struct{ from, to, by string }
-
-func parseDiversions(data []byte) []diversion {
-	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-	var list []diversion
-	for i := 0; i+2 < len(lines); i += 3 {
-		list = append(list, diversion{lines[i], lines[i+1], lines[i+2]})
-	}
-	return list
 }

@@ -1,7 +1,12 @@
 package rootfs
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"maps"
+	"path"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -79,20 +84,104 @@ func (l interestList) namedIndex() map[string][]byte {
 	return index
 }
 
-// pending gives for each package the trigger names that it still has to be
-// told of: named ones in activated, and file triggers that the files of a
-// package configured after it touch.
-func (l interestList) pending(activated map[string]bool, touched func(i interest) bool) map[*pkg][]string {
-	due := map[*pkg][]string{}
-	for _, i := range l {
-		if activated[i.name] || strings.HasPrefix(i.name, "/") && touched(i) {
-			due[i.owner] = append(due[i.owner], i.name)
+// maxTriggerRounds bounds triggers that activate triggers.
+const maxTriggerRounds = 5
+
+// pendingTriggers are, for each package, the names that it is to be told of.
+type pendingTriggers map[*pkg]map[string]bool
+
+// activate notes a trigger for the installed packages that the interest list
+// says want it. Others will see for themselves when they are configured.
+func (c *configurer) activate(wanted func(i interest) bool) {
+	for _, i := range c.interests {
+		if c.db.state[i.owner] != stateInstalled || !wanted(i) {
+			continue
+		}
+		if c.pending[i.owner] == nil {
+			c.pending[i.owner] = map[string]bool{}
+		}
+		c.pending[i.owner][i.name] = true
+	}
+}
+
+// activateFor notes the triggers that p activates by being unpacked: those
+// that it names, and those on its paths.
+func (c *configurer) activateFor(p *pkg) {
+	always := activatedAlways(p)
+	sorted := slices.Sorted(slices.Values(p.paths))
+	c.activate(func(i interest) bool {
+		if !strings.HasPrefix(i.name, "/") {
+			return slices.Contains(always, i.name)
+		}
+		return slices.Contains(always, i.name) || anyBelow(sorted, path.Clean(i.name))
+	})
+}
+
+// anyBelow reports whether one of the sorted paths is dir or lies below it.
+func anyBelow(sorted []string, dir string) bool {
+	at := sort.SearchStrings(sorted, dir)
+	for _, name := range sorted[at:] {
+		if !strings.HasPrefix(name, dir) {
+			return false
+		}
+		if below(name, dir) {
+			return true
 		}
 	}
-	for _, names := range due {
-		sort.Strings(names)
+	return false
+}
+
+// incorporate takes in the triggers that scripts have activated with
+// dpkg-trigger.
+func (c *configurer) incorporate() error {
+	const name = adminDir + "/triggers/Unincorp"
+	data, err := c.readOptional(name)
+	if err != nil || len(data) == 0 {
+		return err
 	}
-	return due
+	names := parseUnincorp(data)
+	c.activate(func(i interest) bool { return names[i.name] })
+	return c.box.WriteFile(name, nil, 0o644)
+}
+
+// runTriggers tells packages of what the others brought, in the order of
+// configuration, until nothing is due.
+func (c *configurer) runTriggers(ctx context.Context) error {
+	for range maxTriggerRounds {
+		due := c.pending
+		c.pending = pendingTriggers{}
+		if len(due) == 0 {
+			return nil
+		}
+		for _, p := range c.inOrder(due) {
+			names := slices.Sorted(maps.Keys(due[p]))
+			if err := c.postinst(ctx, p, "triggered", strings.Join(names, " ")); err != nil {
+				return err
+			}
+		}
+		if err := c.incorporate(); err != nil {
+			return err
+		}
+	}
+	if len(c.pending) == 0 {
+		return nil
+	}
+	var list []string
+	for _, p := range c.inOrder(c.pending) {
+		list = append(list, p.name+" ("+strings.Join(slices.Sorted(maps.Keys(c.pending[p])), " ")+")")
+	}
+	return fmt.Errorf("process triggers: packages still activate each other's after %d rounds: %s", maxTriggerRounds, strings.Join(list, ", "))
+}
+
+// inOrder gives the packages that triggers are due for as they were configured.
+func (c *configurer) inOrder(due pendingTriggers) []*pkg {
+	position := map[*pkg]int{}
+	for n, p := range c.order {
+		position[p] = n + 1
+	}
+	return slices.SortedFunc(maps.Keys(due), func(a, b *pkg) int {
+		return cmp.Or(cmp.Compare(position[a], position[b]), strings.Compare(a.dbName(), b.dbName()))
+	})
 }
 
 // parseUnincorp reads triggers/Unincorp: a trigger name and the packages that

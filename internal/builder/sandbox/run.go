@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -141,7 +142,15 @@ func (s *Sandbox) openStreams(c Command) (*streams, error) {
 	if stdin == nil {
 		stdin = strings.NewReader("")
 	}
-	for _, w := range []io.Writer{c.Stdout, c.Stderr} {
+	for n, w := range []io.Writer{c.Stdout, c.Stderr} {
+		if n == 1 && sameWriter(c.Stdout, w) { // one pipe keeps the order of what is written
+			fd, err := unix.FcntlInt(st.theirs[1].Fd(), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				return nil, errors.Join(err, closeFiles(st.theirs), st.finish())
+			}
+			st.theirs = append(st.theirs, os.NewFile(uintptr(fd), "output"))
+			break
+		}
 		if w == nil {
 			w = s.log
 		}
@@ -164,6 +173,11 @@ func (s *Sandbox) openStreams(c Command) (*streams, error) {
 		_ = inW.Close()
 	}()
 	return st, nil
+}
+
+// sameWriter reports whether both are one; it does not compare what can't be.
+func sameWriter(a, b io.Writer) bool {
+	return a == nil && b == nil || a != nil && b != nil && reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b
 }
 
 func (st *streams) fail(err error) {
