@@ -52,8 +52,15 @@ func (e *Encoder) Next(dst []byte, size, limit int) ([]byte, int) {
 	return dst, n
 }
 
-// Skip leaves n bytes of the input out: the caller stores them plain.
-func (e *Encoder) Skip(n int) { e.at = min(e.at+n, len(e.src)) }
+// Move moves the place where the next block starts: forward past bytes that the
+// caller stores plain, or back over bytes that are to come into another block.
+func (e *Encoder) Move(n int) {
+	e.at = min(max(e.at+n, 0), len(e.src))
+	if e.finder.filled-e.at > maxDistance {
+		e.finder.reset(e.src) // its chains do not reach that far back
+		e.finder.filled = e.at
+	}
+}
 
 // search fills steps for places from at on until nothing more fits into size
 // bytes, and gives the place of the best step for the end of the block: one where a match ends, or the start.
