@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -18,29 +17,18 @@ func (a *app) initCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "init DIR", Short: "Write a commented starter definition", Args: exactArgs(1, "a directory"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			dir := args[0]
-			name := filepath.Join(dir, pipeline.DefinitionName)
-			abs, err := filepath.Abs(dir)
+			made, err := pipeline.WriteStarter(args[0])
 			if err != nil {
 				return err
 			}
-			files := definition.StarterFiles(filepath.Base(abs))
-			for path := range files {
-				if _, err := os.Lstat(filepath.Join(dir, path)); err == nil {
-					return fmt.Errorf("write %s: it is there already", filepath.Join(dir, path))
-				}
+			for _, name := range made.Kept {
+				a.note("kept %s, which was there already\n", name)
 			}
-			for path, data := range files {
-				full := filepath.Join(dir, path)
-				if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-					return err
-				}
-				if err := os.WriteFile(full, data, 0o644); err != nil {
-					return err
-				}
+			a.note("wrote %s; next: ashlar lock %s && ashlar run %s\n", made.Definition, made.Dir, made.Dir)
+			if !a.json {
+				return nil
 			}
-			fmt.Fprintf(a.err, "wrote %s; next: ashlar lock %s && ashlar run %s\n", name, dir, dir)
-			return nil
+			return a.answer(made, nil)
 		},
 	}
 }
@@ -73,7 +61,7 @@ func (a *app) lockCommand() *cobra.Command {
 		}
 		return a.answer(r.Diff, func(w io.Writer) error {
 			if !r.Changed {
-				fmt.Fprintln(a.err, "nothing changed")
+				a.note("nothing changed\n")
 			}
 			for _, line := range r.Diff.Lines() {
 				fmt.Fprintln(w, line)
@@ -167,8 +155,15 @@ func (a *app) vendorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.err, "%d files, %s in %s\n", n, ui.Bytes(bytes), args[1])
-			return nil
+			answer := struct {
+				Dir   string `json:"dir"`
+				Files int    `json:"files"`
+				Bytes int64  `json:"bytes"`
+			}{args[1], n, bytes}
+			return a.answer(answer, func(io.Writer) error {
+				a.note("%d files, %s in %s\n", n, ui.Bytes(bytes), args[1])
+				return nil
+			})
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,9 @@ var exitCodes = []struct {
 	is      func(error) bool
 }{
 	{exitInterrupted, "interrupted by a signal", func(err error) bool { return errors.Is(err, errInterrupted) }},
-	{exitUsage, "the command line is wrong", asError[*usageError]},
+	{exitUsage, "the command line is wrong", func(err error) bool {
+		return asError[*usageError](err) || errors.Is(err, pipeline.ErrNotDeclared)
+	}},
 	{exitDefinition, "ashlar.toml is wrong, or asks for packages that can't stand together", func(err error) bool {
 		return asError[definition.Errors](err) || asError[*resolve.Error](err)
 	}},
@@ -77,19 +80,38 @@ type childError struct {
 // usageError is a wrong command line.
 type usageError struct{ error }
 
+// failure is an error as JSON, on one line behind the lines of progress.
+type failure struct {
+	Error      string            `json:"error"`
+	Exit       int               `json:"exit"`
+	Definition definition.Errors `json:"definition,omitempty"` // each that is wrong in ashlar.toml
+}
+
 // report prints an error as the story's end and gives its exit code.
-func report(err error, stderr io.Writer) int {
+func report(err error, stderr io.Writer, asJSON bool) int {
 	if err == nil {
 		return exitOK
 	}
-	if !errors.Is(err, errDifferent) {
-		var list definition.Errors
-		if errors.As(err, &list) {
-			fmt.Fprintln(stderr, list.Text())
-		} else {
-			fmt.Fprintf(stderr, "ashlar: %v\n", err)
+	code := exitCode(err)
+	var list definition.Errors
+	errors.As(err, &list)
+	switch {
+	case errors.Is(err, errDifferent): // the answer tells
+	case asJSON:
+		line, jsonErr := json.Marshal(failure{err.Error(), code, list})
+		if jsonErr != nil {
+			line = []byte(jsonErr.Error()) // of plain data: never
 		}
+		fmt.Fprintf(stderr, "%s\n", line)
+	case list != nil:
+		fmt.Fprint(stderr, list.Text())
+	default:
+		fmt.Fprintf(stderr, "ashlar: %v\n", err)
 	}
+	return code
+}
+
+func exitCode(err error) int {
 	var child *childError
 	if errors.As(err, &child) {
 		return child.code

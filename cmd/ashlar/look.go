@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"ashlar/internal/builder/lock"
 	"ashlar/internal/builder/pipeline"
 	"ashlar/internal/builder/store"
 	"ashlar/internal/ui"
@@ -22,7 +25,7 @@ func (a *app) diffCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = a.answer(lines, func(w io.Writer) error {
+			err = a.answer(append([]string{}, lines...), func(w io.Writer) error {
 				for _, line := range lines {
 					fmt.Fprintln(w, line)
 				}
@@ -46,6 +49,9 @@ func (a *app) inspectCommand() *cobra.Command {
 			return err
 		}
 		defer func() { err = errors.Join(err, image.Close()) }()
+		if image.Kind == pipeline.KindOther {
+			return fmt.Errorf("read image %s: it is no disk, no squashfs image, no initrd and no lock", args[0])
+		}
 		return a.answer(image, func(w io.Writer) error { return printImage(w, image, files) })
 	}
 	return c
@@ -65,9 +71,33 @@ func printImage(w io.Writer, image *pipeline.Image, files bool) error {
 	for _, m := range image.Manifest {
 		fmt.Fprintf(w, "%s %s, kernel %s, init %s, %d packages, encoder %s\n", m.Name, m.Arch, m.Kernel, m.Init, len(m.Packages), m.Encoder)
 	}
-	if !files {
-		return nil
+	if image.Lock != nil {
+		return printLock(w, image.Lock)
 	}
+	if files {
+		printFiles(w, image)
+	}
+	return nil
+}
+
+func printLock(w io.Writer, l *lock.Lock) error {
+	rows := [][]string{}
+	for _, r := range l.Releases {
+		rows = append(rows, []string{r.Archive, r.Suite, r.Date})
+	}
+	if err := ui.Table(w, []string{"archive", "suite", "date"}, rows); err != nil {
+		return err
+	}
+	rows = [][]string{}
+	for _, arch := range slices.Sorted(maps.Keys(l.Arches)) {
+		a := l.Arches[arch]
+		rows = append(rows, []string{arch, strconv.Itoa(len(a.Packages)), strconv.Itoa(len(a.Kernel)), strconv.Itoa(len(a.Boot)), strconv.Itoa(len(a.Tools))})
+	}
+	return ui.Table(w, []string{"arch", "packages", "kernel", "boot", "tools"}, rows)
+}
+
+// printFiles lists the entries of all parts.
+func printFiles(w io.Writer, image *pipeline.Image) {
 	for _, p := range image.Parts {
 		if p.Tree == nil {
 			continue
@@ -81,11 +111,10 @@ func printImage(w io.Writer, image *pipeline.Image, files bool) error {
 			fmt.Fprintf(w, "%s %-8s %04o %5d:%-5d %10d %s/%s%s\n", time.Unix(e.MTime, 0).UTC().Format(time.DateTime), e.Kind, e.Mode, e.UID, e.GID, e.Size, p.Name, name, target)
 		}
 	}
-	return nil
 }
 
 func (a *app) storeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "store", Short: "Look after the cache of inputs and results", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "store", Short: "Look after the cache of inputs and results", Args: onlyVerbs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(a.storeDU(), a.storeGC())
 	return c
@@ -124,6 +153,9 @@ func (a *app) storeGC() *cobra.Command {
 	c.Flags().DurationVar(&age, "older", 30*24*time.Hour, "remove what was not used for so long")
 	c.Flags().StringSliceVar(&keep, "keep", nil, "definitions whose locked inputs stay")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if age < 0 {
+			return &usageError{fmt.Errorf("--older %s: want a time that is not negative, as 720h", age)}
+		}
 		e, err := a.env()
 		if err != nil {
 			return err

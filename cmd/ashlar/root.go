@@ -41,9 +41,6 @@ func run(ctx context.Context, args []string, s streams) int {
 	a := &app{streams: s}
 	root := a.command()
 	root.SetArgs(args)
-	root.SetIn(s.in)
-	root.SetOut(s.out)
-	root.SetErr(s.err)
 	begun := false
 	noteBegin(root, &begun)
 	err := root.ExecuteContext(ctx)
@@ -54,7 +51,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	case ctx.Err() != nil:
 		err = errInterrupted // whatever fails after a signal fails by it
 	}
-	return report(err, s.err)
+	return report(err, s.err, a.json)
 }
 
 // noteBegin has every verb say that it begins: what fails before is the
@@ -77,29 +74,26 @@ func (a *app) command() *cobra.Command {
 		Short:         "Turn a directory of text into a server",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Version:       version,
+		Args:          onlyVerbs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(wrongFlag)
+	root.SetVersionTemplate("ashlar {{.Version}}\n")
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.json, "json", false, "answer in JSON, progress as JSON lines on stderr")
-	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes: nothing but errors")
 	flags.BoolVar(&a.offline, "offline", false, "never open the network")
 	flags.StringVar(&a.buildLog, "log", "", "file that gets what maintainer scripts print")
 	root.AddCommand(
 		a.initCommand(), a.lockCommand(), a.fetchCommand(), a.buildCommand(), a.runCommand(), a.testCommand(), a.verifyCommand(),
 		a.diffCommand(), a.vendorCommand(), a.inspectCommand(), a.storeCommand(), a.toolsCommand(), a.schemaCommand(), a.versionCommand(),
 	)
+	addStandardVerbs(root)
 	return root
-}
-
-// exactArgs is cobra.ExactArgs with an error that says what is wanted.
-func exactArgs(n int, what string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) != n {
-			return fmt.Errorf("%s takes %s; see `%s --help`", c.CommandPath(), what, c.CommandPath())
-		}
-		return nil
-	}
 }
 
 // env opens what the pipeline needs.
@@ -146,6 +140,13 @@ func httpClient() *http.Client {
 		ResponseHeaderTimeout: 60 * time.Second,
 		MaxIdleConnsPerHost:   8,
 	}}
+}
+
+// note tells what was done, where the answer does not.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet && !a.json {
+		fmt.Fprintf(a.err, format, args...)
+	}
 }
 
 // answer prints v as JSON if asked to, else what text writes.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,9 +46,16 @@ func (f *machineFlags) add(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("bios", "uefi")
 }
 
-// config makes the machine of the flags for a disk image.
-func (f *machineFlags) config(image string, console io.Writer) (qemu.Config, error) {
-	c := qemu.Config{Disk: image, Snapshot: true, Firmware: qemu.BIOS, MemoryMB: f.memory, CPUs: f.cpus, Accel: qemu.Accel(f.accel), Console: console}
+// config makes the machine of the flags, but for its disk. It comes before all
+// work: what is wrong with it is the command line.
+func (f *machineFlags) config(console io.Writer) (qemu.Config, error) {
+	c := qemu.Config{Snapshot: true, Firmware: qemu.BIOS, MemoryMB: f.memory, CPUs: f.cpus, Accel: qemu.Accel(f.accel), Console: console}
+	if f.memory <= 0 || f.cpus <= 0 {
+		return c, &usageError{errors.New("--memory and --cpus: want at least 1")}
+	}
+	if !slices.Contains([]qemu.Accel{qemu.TCG, qemu.KVM, qemu.Auto}, c.Accel) {
+		return c, &usageError{fmt.Errorf("--accel %q: want tcg, kvm or auto", f.accel)}
+	}
 	if f.uefi {
 		c.Firmware = qemu.UEFI
 	}
@@ -65,13 +73,20 @@ func (f *machineFlags) config(image string, console io.Writer) (qemu.Config, err
 		}
 		c.Publish = append(c.Publish, forward)
 	}
-	if f.disk != "" {
-		if err := pipeline.CopyIfAbsent(image, f.disk); err != nil {
-			return c, err
-		}
-		c.Disk, c.Snapshot = f.disk, false
-	}
 	return c, nil
+}
+
+// giveDisk gives the machine its disk: the image, or one of its own.
+func (f *machineFlags) giveDisk(c *qemu.Config, image string) error {
+	c.Disk = image
+	if f.disk == "" {
+		return nil
+	}
+	c.Disk, c.Snapshot = f.disk, false
+	if err := pipeline.CopyIfAbsent(image, f.disk); err != nil {
+		return fmt.Errorf("make the machine's disk: %w", err)
+	}
+	return nil
 }
 
 // parsePublish reads [ADDR:]HOST:GUEST.
@@ -111,8 +126,11 @@ func (a *app) prepare(ctx context.Context, what string, f *machineFlags) (*prepa
 	}
 	p := &prepared{name: filepath.Base(what), image: what}
 	info, err := os.Stat(what)
+	if err == nil && !info.IsDir() {
+		err = pipeline.CheckDisk(what)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("find what to boot: %w", err)
 	}
 	dir := filepath.Dir(filepath.Dir(what)) // of DIR/out/disk.img
 	if info.IsDir() {
@@ -159,13 +177,16 @@ func (a *app) runCommand() *cobra.Command {
 	}
 	f.add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		config, err := f.config(a.out)
+		if err != nil {
+			return err
+		}
 		p, err := a.prepare(c.Context(), args[0], &f)
 		if err != nil {
 			return err
 		}
 		a.sink.Close()
-		config, err := f.config(p.image, a.out)
-		if err != nil {
+		if err := f.giveDisk(&config, p.image); err != nil {
 			return err
 		}
 		return a.runMachine(c.Context(), p, config)
@@ -264,17 +285,23 @@ func (a *app) testCommand() *cobra.Command {
 	}
 	f.add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		console := a.err
+		if a.quiet || a.json {
+			console = io.Discard
+		}
+		config, err := f.config(console)
+		if err != nil {
+			return err
+		}
+		if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
+			return &usageError{fmt.Errorf("%s is not a directory: an image declares no tests", args[0])}
+		}
 		p, err := a.prepare(c.Context(), args[0], &f)
 		if err != nil {
 			return err
 		}
 		a.sink.Close()
-		console := a.err
-		if a.quiet {
-			console = io.Discard
-		}
-		config, err := f.config(p.image, console)
-		if err != nil {
+		if err := f.giveDisk(&config, p.image); err != nil {
 			return err
 		}
 		return a.testMachine(c.Context(), p, config)
@@ -296,19 +323,39 @@ func (a *app) testMachine(ctx context.Context, p *prepared, config qemu.Config) 
 		return err
 	}
 	defer func() { err = errors.Join(err, vm.Close()) }()
-	failed := 0
+	failed, results := 0, []checkResult{}
 	for _, t := range p.tests {
+		r := checkResult{Check: testName(t), OK: true}
 		if err := checkOne(ctx, vm, t); err != nil {
 			failed++
-			fmt.Fprintf(a.out, "FAIL %s: %v\n", testName(t), err)
-			continue
+			r.OK, r.Error = false, err.Error()
 		}
-		fmt.Fprintf(a.out, "ok   %s\n", testName(t))
+		results = append(results, r)
+		if !a.json { // one by one: checks take time
+			fmt.Fprintln(a.out, r)
+		}
+	}
+	if a.json {
+		err = a.answer(results, nil)
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d checks failed", failed, len(p.tests))
+		err = errors.Join(err, fmt.Errorf("%d of %d checks failed", failed, len(p.tests)))
 	}
-	return nil
+	return err
+}
+
+// checkResult is what a declared check gave.
+type checkResult struct {
+	Check string `json:"check"`
+	OK    bool   `json:"ok"`
+	Error string `json:"error,omitempty"`
+}
+
+func (r checkResult) String() string {
+	if r.OK {
+		return "ok   " + r.Check
+	}
+	return "FAIL " + r.Check + ": " + r.Error
 }
 
 // serviceRunning is the check of a declared service.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -21,8 +22,10 @@ func (a *app) toolsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(a.out, dir)
-			return err
+			return a.answer(dir, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, dir)
+				return err
+			})
 		},
 	}
 }

@@ -117,7 +117,9 @@ func canName() bool {
 
 // variedMain takes the condition on and goes on as the program.
 func variedMain() int {
-	fail := func(err error) int { return report(fmt.Errorf("vary the build's conditions: %w", err), os.Stderr) }
+	fail := func(err error) int {
+		return report(fmt.Errorf("vary the build's conditions: %w", err), os.Stderr, false)
+	}
 	umask, err := strconv.Atoi(os.Getenv(variedUmask))
 	if err != nil {
 		return fail(err)

@@ -6,15 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
-	"sort"
+	"path/filepath"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 
 	"ashlar/internal/builder/lock"
 	"ashlar/internal/builder/target"
 	"ashlar/internal/contract/imageinfo"
 	"ashlar/internal/contract/layout"
+	"ashlar/internal/format/cpio"
 	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
@@ -22,7 +26,7 @@ import (
 
 // Image is a file that Inspect and Diff look into: its parts as trees.
 type Image struct {
-	Kind     string               `json:"kind"` // "disk", "squashfs", "lock", "file"
+	Kind     string               `json:"kind"` // "disk", "squashfs", "initrd", "lock", "file"
 	Size     int64                `json:"size"`
 	Digest   digest.Digest        `json:"sha256"`
 	Parts    []ImagePart          `json:"parts,omitempty"`
@@ -30,6 +34,9 @@ type Image struct {
 	Lock     *lock.Lock           `json:"-"`
 	file     *os.File
 }
+
+// KindOther is the kind of a file that is none of the others.
+const KindOther = "file"
 
 // ImagePart is a file system of an image.
 type ImagePart struct {
@@ -45,11 +52,12 @@ type ImagePart struct {
 // Close ends the reading.
 func (i *Image) Close() error { return i.file.Close() }
 
-// OpenImage looks at a file: a lock, a disk image, a squashfs image or else.
+// OpenImage looks at a file: a lock, a disk image, a squashfs image, an initrd
+// or else. What cannot be read twice, as a pipe, is refused before it is opened.
 func OpenImage(name string) (*Image, error) {
-	f, err := os.Open(name)
+	f, err := openFile(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read image: %w", err)
 	}
 	image, err := openImage(f)
 	if err != nil {
@@ -59,12 +67,51 @@ func OpenImage(name string) (*Image, error) {
 	return image, nil
 }
 
+// openFile opens a file or a disk of the host.
+func openFile(name string) (*os.File, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	const disk = fs.ModeDevice
+	if mode := info.Mode(); !mode.IsRegular() && mode.Type() != disk {
+		return nil, fmt.Errorf("%s is not a file but a %s", name, kindOf(mode))
+	}
+	return os.Open(name)
+}
+
+// CheckDisk looks at the first sector of a file that is to be booted.
+func CheckDisk(name string) (err error) {
+	f, err := openFile(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	sector := make([]byte, 512)
+	if _, err := io.ReadFull(f, sector); err != nil || string(sector[510:]) != "\x55\xaa" {
+		return fmt.Errorf("%s is not a disk image: it has no boot sector", name)
+	}
+	return nil
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "directory"
+	case mode&fs.ModeNamedPipe != 0:
+		return "pipe"
+	case mode&fs.ModeSocket != 0:
+		return "socket"
+	}
+	return "device"
+}
+
 func openImage(f *os.File) (*Image, error) {
 	d, size, err := digest.Reader(f)
 	if err != nil {
 		return nil, err
 	}
-	i := &Image{Kind: "file", Size: size, Digest: d}
+	i := &Image{Kind: KindOther, Size: size, Digest: d}
 	head := make([]byte, 1024)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -78,16 +125,38 @@ func openImage(f *os.File) (*Image, error) {
 	case len(head) >= 520 && string(head[512:520]) == "EFI PART":
 		i.Kind = "disk"
 		return i, i.addDisk(f, size)
-	case bytes.HasPrefix(head, []byte("{")) && bytes.Contains(head, []byte(`"arches":`)):
+	case bytes.HasPrefix(head, []byte(zstdMagic)):
+		t, err := readInitrd(io.NewSectionReader(f, 0, size))
+		if err == nil {
+			i.Kind = "initrd"
+			i.addPart(layout.GenInitrd, "cpio", 0, size, t)
+		}
+		return i, err
+	case filepath.Base(f.Name()) == LockName || bytes.HasPrefix(head, []byte("{")) && bytes.Contains(head, []byte(`"arches":`)):
 		i.Kind = "lock"
 		data, err := io.ReadAll(io.NewSectionReader(f, 0, min(size, lock.MaxSize+1)))
 		if err != nil {
 			return nil, err
 		}
-		i.Lock, err = lock.Parse(data)
-		return i, err
+		if i.Lock, err = lock.Parse(data); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBadLock, err)
+		}
 	}
 	return i, nil
+}
+
+// zstdMagic begins a frame (RFC 8878, section 3.1.1).
+const zstdMagic = "\x28\xb5\x2f\xfd"
+
+// readInitrd reads what initramfs.Build makes.
+func readInitrd(r io.Reader) (*tree.Tree, error) {
+	const limit = 256 << 20 // of the archive and of the decoder's window
+	d, err := zstd.NewReader(r, zstd.WithDecoderMaxMemory(limit), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return cpio.Read(d, cpio.Limits{Bytes: limit})
 }
 
 func (i *Image) addPart(name, format string, offset, size int64, t *tree.Tree) {
@@ -162,177 +231,4 @@ func (i *Image) addGenerations(t *tree.Tree) error {
 		}
 	}
 	return nil
-}
-
-// CompareImages explains how two files differ: down to the path and the field
-// where both are images, else to the first byte.
-func CompareImages(a, b string) ([]string, error) {
-	ia, err := OpenImage(a)
-	if err != nil {
-		return nil, err
-	}
-	defer ia.Close()
-	ib, err := OpenImage(b)
-	if err != nil {
-		return nil, err
-	}
-	defer ib.Close()
-	if ia.Lock != nil && ib.Lock != nil {
-		return lock.DiffLocks(ia.Lock, ib.Lock).Lines(), nil
-	}
-	if ia.Digest == ib.Digest {
-		return nil, nil
-	}
-	var lines []string
-	parts := map[string]ImagePart{}
-	for _, p := range ib.Parts {
-		parts[p.Name] = p
-	}
-	for _, pa := range ia.Parts {
-		pb, ok := parts[pa.Name]
-		delete(parts, pa.Name)
-		if !ok {
-			lines = append(lines, pa.Name+": only in the first")
-			continue
-		}
-		differences, err := compareParts(pa, pb)
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, differences...)
-	}
-	for _, name := range sortedKeys(parts) {
-		lines = append(lines, name+": only in the second")
-	}
-	if len(lines) == 0 {
-		at, err := firstDifference(ia.file, ib.file)
-		if err != nil {
-			return nil, err
-		}
-		lines = []string{fmt.Sprintf("sizes %d and %d; the first byte that differs is at %d (%#x)", ia.Size, ib.Size, at, at)}
-	}
-	return lines, nil
-}
-
-func compareParts(a, b ImagePart) ([]string, error) {
-	var lines []string
-	if a.Offset != b.Offset || a.Size != b.Size {
-		lines = append(lines, fmt.Sprintf("%s: at %d, %d bytes → at %d, %d bytes", a.Name, a.Offset, a.Size, b.Offset, b.Size))
-	}
-	if a.Tree == nil || b.Tree == nil {
-		return lines, nil
-	}
-	differences, err := CompareTrees(a.Tree, b.Tree)
-	for _, d := range differences {
-		lines = append(lines, a.Name+"/"+d)
-	}
-	return lines, err
-}
-
-// CompareTrees lists the paths that differ, each with the fields that do.
-func CompareTrees(a, b *tree.Tree) ([]string, error) {
-	names := map[string]bool{}
-	for _, t := range []*tree.Tree{a, b} {
-		for _, p := range t.Paths() {
-			names[p] = true
-		}
-	}
-	all := sortedKeys(names)
-	sort.Strings(all)
-	var lines []string
-	for _, name := range all {
-		ea, eb := a.Get(name), b.Get(name)
-		switch {
-		case eb == nil:
-			lines = append(lines, fmt.Sprintf("%s: only in the first (%s, %d bytes)", name, ea.Kind, ea.Size))
-		case ea == nil:
-			lines = append(lines, fmt.Sprintf("%s: only in the second (%s, %d bytes)", name, eb.Kind, eb.Size))
-		default:
-			fields, err := compareEntries(ea, eb)
-			if err != nil {
-				return nil, err
-			}
-			if len(fields) > 0 {
-				lines = append(lines, name+": "+strings.Join(fields, ", "))
-			}
-		}
-	}
-	return lines, nil
-}
-
-func compareEntries(a, b *tree.Entry) ([]string, error) {
-	var fields []string
-	field := func(name string, va, vb any) {
-		if sa, sb := fmt.Sprint(va), fmt.Sprint(vb); sa != sb {
-			fields = append(fields, name+" "+sa+" → "+sb)
-		}
-	}
-	field("kind", a.Kind, b.Kind)
-	field("mode", fmt.Sprintf("%04o", a.Mode), fmt.Sprintf("%04o", b.Mode))
-	field("owner", fmt.Sprint(a.UID, ":", a.GID), fmt.Sprint(b.UID, ":", b.GID))
-	field("mtime", a.MTime, b.MTime)
-	field("target", a.Target, b.Target)
-	field("device", fmt.Sprint(a.Major, ",", a.Minor), fmt.Sprint(b.Major, ",", b.Minor))
-	field("xattrs", fmt.Sprintf("%q", a.Xattrs), fmt.Sprintf("%q", b.Xattrs))
-	field("size", a.Size, b.Size)
-	if a.Kind == tree.File && b.Kind == tree.File {
-		same, at, err := compareContents(a, b)
-		if err != nil {
-			return nil, err
-		}
-		if !same {
-			fields = append(fields, fmt.Sprintf("content from byte %d on", at))
-		}
-	}
-	return fields, nil
-}
-
-func compareContents(a, b *tree.Entry) (same bool, at int64, err error) {
-	if !a.Digest.IsZero() && a.Digest == b.Digest {
-		return true, 0, nil
-	}
-	ra, err := a.Open()
-	if err != nil {
-		return false, 0, err
-	}
-	defer ra.Close()
-	rb, err := b.Open()
-	if err != nil {
-		return false, 0, err
-	}
-	defer rb.Close()
-	at, err = firstDifferenceOf(ra, rb)
-	return at < 0, at, err
-}
-
-func firstDifference(a, b *os.File) (int64, error) {
-	return firstDifferenceOf(io.NewSectionReader(a, 0, 1<<62), io.NewSectionReader(b, 0, 1<<62))
-}
-
-// firstDifferenceOf gives the offset of the first byte that differs, or -1.
-func firstDifferenceOf(a, b io.Reader) (int64, error) {
-	const chunk = 64 << 10
-	var at int64
-	ba, bb := make([]byte, chunk), make([]byte, chunk)
-	for {
-		na, errA := io.ReadFull(a, ba)
-		nb, errB := io.ReadFull(b, bb)
-		for i := range min(na, nb) {
-			if ba[i] != bb[i] {
-				return at + int64(i), nil
-			}
-		}
-		if na != nb {
-			return at + int64(min(na, nb)), nil
-		}
-		for _, err := range []error{errA, errB} {
-			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				return 0, err
-			}
-		}
-		if errA != nil {
-			return -1, nil
-		}
-		at += chunk
-	}
 }

@@ -152,6 +152,9 @@ func (e *Env) Plan(ctx context.Context, dir string, opt BuildOptions) (*Plan, er
 	if err != nil {
 		return nil, err
 	}
+	if err := p.check(opt); err != nil {
+		return nil, err
+	}
 	if opt.Arch == "" {
 		opt.Arch = p.def.Arch[0]
 	}

@@ -75,7 +75,7 @@ func readLock(path string) (*lock.Lock, error) {
 		return &lock.Lock{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read lock: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrBadLock, err)
 	}
 	l, err := lock.Parse(data)
 	if err != nil {

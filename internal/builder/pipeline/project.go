@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,6 +60,9 @@ var ErrNoLock = errors.New("there is no lock")
 // asked of it.
 var ErrBadLock = errors.New("the lock is of no use")
 
+// ErrNotDeclared says that something else is asked for than the definition has.
+var ErrNotDeclared = errors.New("cannot build what is asked for")
+
 // load reads a definition and its lock, which must belong to it.
 func (e *Env) load(dir string) (*project, error) {
 	def, err := definition.Load(dir)
@@ -70,11 +74,11 @@ func (e *Env) load(dir string) (*project, error) {
 		return nil, fmt.Errorf("read %s: %w: run `ashlar lock %s`", filepath.Join(dir, LockName), ErrNoLock, dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read lock: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrBadLock, err)
 	}
 	l, err := lock.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w: %w; run `ashlar lock %s`", filepath.Join(dir, LockName), ErrBadLock, err, dir)
+		return nil, fmt.Errorf("read %s: %w: %w; take it from version control, or remove it and run `ashlar lock %s`", filepath.Join(dir, LockName), ErrBadLock, err, dir)
 	}
 	if err := l.Check(def.InputDigest()); err != nil {
 		return nil, fmt.Errorf("%w (in %s)", err, dir)
@@ -102,9 +106,22 @@ func checkEncoder(l *lock.Lock, def *definition.Definition) error {
 func (p *project) arch(name string) (lock.Arch, error) {
 	a, ok := p.lock.Arches[name]
 	if !ok {
-		return lock.Arch{}, fmt.Errorf("%w: it has no architecture %s: add it to arch in %s and run `ashlar lock %s`", ErrBadLock, name, DefinitionName, p.dir)
+		return lock.Arch{}, fmt.Errorf("%w: it has no architecture %s: run `ashlar lock %s`", ErrBadLock, name, p.dir)
 	}
 	return a, nil
+}
+
+// check holds what is asked for to the definition, by which inputs were locked.
+func (p *project) check(opt BuildOptions) error {
+	if opt.Arch != "" && !slices.Contains(p.def.Arch, opt.Arch) {
+		return fmt.Errorf("%w: architecture %q is not in the definition, which has %s", ErrNotDeclared, opt.Arch, strings.Join(p.def.Arch, ", "))
+	}
+	for _, name := range opt.Targets {
+		if !slices.Contains(p.def.Targets, name) {
+			return fmt.Errorf("%w: target %q is not in the definition, which has %s", ErrNotDeclared, name, strings.Join(p.def.Targets, ", "))
+		}
+	}
+	return nil
 }
 
 // epoch gives the time that no time in an image exceeds: SOURCE_DATE_EPOCH,

@@ -16,9 +16,11 @@ import (
 
 // Usage counts files and bytes; bytes are of contents, without the file system's overhead.
 type Usage struct {
-	Blobs, Records         int
-	BlobBytes, RecordBytes int64
-	TempBytes              int64
+	Blobs       int   `json:"blobs"`
+	Records     int   `json:"records"`
+	BlobBytes   int64 `json:"blob_bytes"`
+	RecordBytes int64 `json:"record_bytes"`
+	TempBytes   int64 `json:"temp_bytes"` // left by runs that were killed
 }
 
 // Bytes is the sum.

@@ -1,0 +1,94 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"ashlar/internal/contract/imageinfo"
+	"ashlar/internal/foundation/atomicfile"
+)
+
+// publish puts the artefacts into the output directory. All are written before
+// the first gets its name, so that a full disk leaves the old ones; each is old
+// or new and never a part, and the sums come last.
+func (b *build) publish(gen *generation, out string) (_ *Artefacts, err error) {
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return nil, fmt.Errorf("make output directory: %w", err)
+	}
+	removeStale(out)
+	stage, err := os.MkdirTemp(out, stagePrefix)
+	if err != nil {
+		return nil, fmt.Errorf("write to output directory: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
+	a := &Artefacts{Dir: out, Manifest: gen.manifest, Cmdline: b.startLine(gen)}
+	if a.Files, err = writeArtefacts(gen, stage); err != nil {
+		return nil, noRoom("output directory "+out, err)
+	}
+	for _, f := range append(slices.Clone(a.Files), imageinfo.File{Name: SumsFile}) {
+		if err := os.Rename(filepath.Join(stage, f.Name), filepath.Join(out, f.Name)); err != nil {
+			return nil, fmt.Errorf("publish artefact: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// writeArtefacts writes all files of a generation and their sums.
+func writeArtefacts(gen *generation, dir string) ([]imageinfo.File, error) {
+	var files []imageinfo.File
+	for _, name := range sortedKeys(gen.files) {
+		e := gen.files[name]
+		r, err := e.Open()
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(atomicfile.WriteReader(filepath.Join(dir, name), atomicfile.Options{}, r), r.Close()); err != nil {
+			return nil, err
+		}
+		files = append(files, imageinfo.File{Name: name, Size: e.Size, Digest: e.Digest})
+	}
+	if gen.disk != "" {
+		row, err := publishSparse(gen.disk, filepath.Join(dir, DiskImage))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, row)
+	}
+	sort.Slice(files, func(i, j int) bool { return files[i].Name < files[j].Name })
+	var sums strings.Builder
+	for _, f := range files {
+		fmt.Fprintf(&sums, "%s  %s\n", f.Digest, f.Name)
+	}
+	return files, atomicfile.WriteBytes(filepath.Join(dir, SumsFile), atomicfile.Options{}, []byte(sums.String()))
+}
+
+// stagePrefix begins the name of the directory in which artefacts stand until
+// all are written.
+const stagePrefix = ".new-"
+
+// removeStale removes what a build that was killed has left in the output.
+func removeStale(out string) {
+	leftovers, _ := filepath.Glob(filepath.Join(out, stagePrefix+"*"))
+	for _, path := range leftovers {
+		_ = os.RemoveAll(path) // what cannot be removed is in nobody's way
+	}
+}
+
+// noRoom adds to the error of a full disk what to do.
+func noRoom(where string, err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fmt.Errorf("%w: %s is full: free some space, or run: ashlar store gc", err, where)
+	}
+	return err
+}
+
+func (e *Env) noStoreRoom(err error) error {
+	return noRoom("store "+e.Store.Dir(), err)
+}
