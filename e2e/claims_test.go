@@ -54,6 +54,22 @@ func TestWebIsSmall(t *testing.T) {
 	t.Logf("root.squashfs: %d bytes", info.Size())
 }
 
+// TestSecondBuildRunsNoScript changes what scripts cannot see, and wants the
+// configured root from the store.
+func TestSecondBuildRunsNoScript(t *testing.T) {
+	dir := example(t, "web")
+	must(t, "build", dir)
+	replace(t, filepath.Join(dir, "files/var/www/html/index.html"), "Cut", "Cat")
+	log := filepath.Join(t.TempDir(), "scripts.log")
+	r := must(t, "build", "--log", log, dir)
+	if strings.Contains(r.stderr, "configure") {
+		t.Errorf("the second build ran maintainer scripts:\n%s", r.stderr)
+	}
+	if text, err := os.ReadFile(log); err != nil || len(text) > 0 {
+		t.Errorf("scripts printed %q, %v", text, err)
+	}
+}
+
 // TestDifferenceExplained changes one byte of an overlay file and wants to be
 // told which path of which part it is in.
 func TestDifferenceExplained(t *testing.T) {

@@ -94,7 +94,7 @@ func configure(ctx context.Context, in Input, packages []*pkg) (*tree.Tree, erro
 	if err != nil {
 		return nil, err
 	}
-	data, err := encodeTree(configured)
+	data, err := encodeTree(configured, in.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +248,7 @@ func applyInit(t *tree.Tree, def *definition.Definition, m machine.Machine, devi
 	case "ashlar":
 		return checkServices(t, m.Services, a)
 	case "systemd":
-		return applySystemd(t, def, m)
+		return applySystemd(t, def, a)
 	}
 	if t.Lookup(strings.TrimPrefix(def.Init, "/")) == nil {
 		return fmt.Errorf("init = %q: the image has no such program", def.Init)

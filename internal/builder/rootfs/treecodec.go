@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"ashlar/internal/builder/store"
@@ -33,9 +34,16 @@ type recordEntry struct {
 	Xattrs []tree.Xattr  `json:"x,omitempty"`
 }
 
-func encodeTree(t *tree.Tree) ([]byte, error) {
+// encodeTree puts into the store what it does not have yet: content that was
+// made here, as the package manager's data.
+func encodeTree(t *tree.Tree, st *store.Store) ([]byte, error) {
 	var r record
 	err := t.Walk(func(e *tree.Entry) error {
+		if e.Kind == tree.File && e.Size > 0 && !st.Has(e.Digest) {
+			if err := keepContent(e, st); err != nil {
+				return err
+			}
+		}
 		r.Entries = append(r.Entries, recordEntry{e.Path, e.Kind, e.Mode, e.UID, e.GID, e.MTime, e.Size, e.Digest, e.Target, e.Major, e.Minor, e.Xattrs})
 		return nil
 	})
@@ -43,6 +51,15 @@ func encodeTree(t *tree.Tree) ([]byte, error) {
 		return nil, err
 	}
 	return json.Marshal(r)
+}
+
+func keepContent(e *tree.Entry, st *store.Store) error {
+	r, err := e.Open()
+	if err != nil {
+		return err
+	}
+	_, _, err = st.Put(r)
+	return errors.Join(err, r.Close())
 }
 
 // decodeTree gives the tree, or nil when the store has lost a content of it.
