@@ -48,7 +48,7 @@ WantedBy=multi-user.target
 }
 
 // applySystemd makes units of the declared services and enables them.
-func applySystemd(t *tree.Tree, def *definition.Definition, m machine.Machine) error {
+func applySystemd(t *tree.Tree, def *definition.Definition, a *accounts) error {
 	if t.Lookup("usr/lib/systemd/systemd") == nil {
 		return errors.New(`init = "systemd": the image has no systemd: add the package systemd`)
 	}
@@ -57,18 +57,31 @@ func applySystemd(t *tree.Tree, def *definition.Definition, m machine.Machine) e
 			return err
 		}
 	}
-	declared := map[string]machine.Service{}
-	for _, s := range m.Services {
-		declared[s.Name] = s
+	declared, err := declaredServices(def, a)
+	if err != nil {
+		return err
+	}
+	var list []machine.Service
+	for _, name := range slices.Sorted(maps.Keys(declared)) {
+		list = append(list, declared[name])
+	}
+	if err := checkServices(t, list, a); err != nil {
+		return err
+	}
+	names := map[string]string{}
+	for name, s := range def.Services {
+		names[name] = name + ".service"
+		if s.Unit != "" {
+			names[name] = s.Unit
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(def.Services)) {
-		unit := name + ".service"
-		if own := def.Services[name].Unit; own != "" {
-			unit = own
+		unit := names[name]
+		if def.Services[name].Unit != "" {
 			if t.Lookup("usr/lib/systemd/system/"+unit) == nil && t.Lookup(unitDir+unit) == nil {
 				return fmt.Errorf("services.%s: unit %s is in no package of the image", name, unit)
 			}
-		} else if err := putFile(t, unitDir+unit, 0o644, unitOf(declared[name])); err != nil {
+		} else if err := putFile(t, unitDir+unit, 0o644, unitOf(declared[name], names)); err != nil {
 			return err
 		}
 		if err := enableUnit(t, unit); err != nil {
@@ -86,6 +99,27 @@ func applySystemd(t *tree.Tree, def *definition.Definition, m machine.Machine) e
 		// No console is open: logging in on one takes a declared password.
 		closeConsoles(t, def),
 	)
+}
+
+// declaredServices gives the services that are declared by what they execute.
+// The machine's own list has none of them: systemd supervises, not ashlar-init.
+func declaredServices(def *definition.Definition, a *accounts) (map[string]machine.Service, error) {
+	supervised := *def
+	supervised.Init, supervised.Services = "ashlar", map[string]definition.Service{}
+	for name, s := range def.Services {
+		if s.Unit == "" {
+			supervised.Services[name] = s
+		}
+	}
+	m, err := supervised.Machine(a.ids)
+	if err != nil {
+		return nil, err
+	}
+	services := map[string]machine.Service{}
+	for _, s := range m.Services {
+		services[s.Name] = s
+	}
+	return services, nil
 }
 
 func enableUnit(t *tree.Tree, unit string) error {
@@ -120,8 +154,9 @@ func closeConsoles(t *tree.Tree, def *definition.Definition) error {
 	return err
 }
 
-// unitOf writes a declared service as a systemd unit.
-func unitOf(s machine.Service) string {
+// unitOf writes a declared service as a systemd unit; names gives the unit of
+// each service.
+func unitOf(s machine.Service, unitNames map[string]string) string {
 	var b strings.Builder
 	line := func(key, value string) {
 		if value != "" {
@@ -134,7 +169,7 @@ func unitOf(s machine.Service) string {
 			if n == "network" {
 				list = append(list, "network-online.target", "ashlar-network.service")
 			} else {
-				list = append(list, n+".service")
+				list = append(list, unitNames[n])
 			}
 		}
 		return strings.Join(list, " ")
@@ -143,6 +178,7 @@ func unitOf(s machine.Service) string {
 	line("Description", s.Name)
 	line("After", units(s.After))
 	line("Requires", units(s.Requires))
+	line("StartLimitIntervalSec", "0") // it is started again for ever
 	b.WriteString("\n[Service]\n")
 	line("Type", s.Type)
 	if s.Type == machine.TypeOneshot {
@@ -163,8 +199,9 @@ func unitOf(s machine.Service) string {
 	for _, e := range s.Environment {
 		line("Environment", quoteUnit(e.Name+"="+e.Value))
 	}
-	line("Restart", map[string]string{machine.RestartNever: "no"}[s.Restart])
-	if s.Restart != machine.RestartNever && s.Type != machine.TypeOneshot {
+	if s.Restart == machine.RestartNever {
+		line("Restart", "no")
+	} else {
 		line("Restart", s.Restart)
 		line("RestartSec", "1")
 	}
