@@ -107,5 +107,13 @@ type Interface struct {
 	DHCP6     bool     `json:"dhcp6"`               // stateful addresses by DHCPv6
 	Addresses []string `json:"addresses,omitempty"` // "192.0.2.7/24", "2001:db8::7/64"
 	Gateways  []string `json:"gateways,omitempty"`  // one a family
+	Routes    []Route  `json:"routes,omitempty"`
 	MTU       int      `json:"mtu,omitempty"`
+}
+
+// Route is a static route; without To it is a default route, without Via the
+// destination is on the link.
+type Route struct {
+	To  string `json:"to,omitempty"`  // "198.51.100.0/24"
+	Via string `json:"via,omitempty"` // "192.0.2.9"
 }

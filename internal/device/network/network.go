@@ -1,20 +1,47 @@
 // Package network configures a machine's interfaces as its image declares:
-// static addresses, DHCPv4 (RFC 2131), stateful DHCPv6 (RFC 8415) and router
-// advertisements (the kernel's SLAAC; name servers by RFC 8106).
+// static addresses and routes, DHCPv4, stateful and stateless DHCPv6, and router
+// advertisements (addresses and routes by the kernel, name servers here).
 //
 // Packets are a library's; when to ask, what to apply and what to drop is
-// decided here. One goroutine a method and interface runs for the machine's
-// life. What they learn of name servers goes to one resolv.conf.
+// decided here. A port is an interface that is being configured; one goroutine
+// a method and port runs for as long as the interface is there and declared.
+// What methods learn of name servers goes to one resolv.conf. All of it works
+// in the network namespace of the process, and on the /proc and /sys that
+// belong to it.
+//
+// Where the times come from:
+//
+//	DHCPv4, RFC 2131
+//	  pauses 1, 2, 4 … 64 s, ±25 %, at most ±1 s   4.1; it begins with 4 s as an example for slow nets
+//	  T1 = 1/2, T2 = 7/8 of the lease              4.4.5, unless options 58 and 59 (RFC 2132, 9.11 and 9.12) say else
+//	  renewing, rebinding: half of what is left
+//	  until T2 or the end, 60 s at least           4.4.5; an eighth of leases that are shorter than 8 minutes
+//	  the lease counts from sending the request    4.4.1
+//	  cable back: INIT-REBOOT, old lease on silence 3.2, 4.4.2
+//	DHCPv6, RFC 8415
+//	  RT with RAND of ±10 %                        15
+//	  SOL_, REQ_, CNF_, REN_, REB_, INF_, DEC_…    7.6
+//	  first Solicit and Information-request up to
+//	  one second late; advertisements are
+//	  collected for the first RT                   18.2.1, 18.2.6
+//	  T1, T2; 0.5 and 0.8 of the shortest
+//	  preferred lifetime when the server says 0    14.2, 21.4
+//	  SOL_MAX_RT option, information refresh time  21.24, 21.23
+//	Router advertisements
+//	  lifetimes of name servers and domains        RFC 8106, 5.1 and 5.2
+//	  3 solicitations 4 s apart when the cable
+//	  comes back                                   RFC 4861, 6.3.7 and 10
+//
+// It does not: give leases back at the end (the next boot gets the same ones),
+// probe for duplicates of IPv4 addresses, read DHCPv4 options from the file and
+// sname fields (option 52), ask for prefixes, or make VLANs, bridges and tunnels.
 package network
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"path"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -29,19 +56,20 @@ type Options struct {
 	ResolvConf string // file to write; "" writes none
 	Log        func(format string, args ...any)
 	Wait       time.Duration // how long Up waits for addresses; 0: 30 s
+	Hostname   string        // told to DHCPv4 servers (option 12); "": the machine's
 }
 
 // Manager is a configured network.
 type Manager struct {
-	opt    Options
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup
-	names  *resolver
+	opt     Options
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup
+	names   *resolver
+	routers *routerNames // of the goroutine that listens
+	change  signal       // fires when a port has news
 
-	mu      sync.Mutex
-	started map[int]bool // by interface index
-	ready   map[string]bool
-	change  chan struct{} // closed and replaced when ready changes
+	mu    sync.Mutex
+	ports map[int]*port // by interface index
 }
 
 // automatic is what an interface gets when none is declared.
@@ -52,16 +80,11 @@ var automatic = machine.Interface{Name: "*", DHCP4: true, RA: true}
 // address. When the time is over it returns the manager, which goes on, and an
 // error that says what is missing.
 func Up(ctx context.Context, config machine.Network, opt Options) (*Manager, error) {
-	if opt.Log == nil {
-		opt.Log = func(string, ...any) {}
-	}
-	if opt.Wait == 0 {
-		opt.Wait = 30 * time.Second
-	}
+	opt = opt.withDefaults()
 	running, cancel := context.WithCancel(context.Background())
 	m := &Manager{
-		opt: opt, cancel: cancel, names: newResolver(opt.ResolvConf, config), started: map[int]bool{},
-		ready: map[string]bool{}, change: make(chan struct{}),
+		opt: opt, cancel: cancel, names: newResolver(opt.ResolvConf, config),
+		routers: newRouterNames(), ports: map[int]*port{},
 	}
 	declared := config.Interfaces
 	if len(declared) == 0 {
@@ -73,204 +96,30 @@ func Up(ctx context.Context, config machine.Network, opt Options) (*Manager, err
 	return m, m.wait(ctx, config.Interfaces)
 }
 
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	if o.Wait == 0 {
+		o.Wait = 30 * time.Second
+	}
+	if o.Hostname == "" {
+		if name, err := os.Hostname(); err == nil {
+			o.Hostname = name
+		}
+	}
+	return o
+}
+
 func loopbackUp() error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find lo: %w", err)
 	}
-	return netlink.LinkSetUp(lo)
-}
-
-// watch starts what is declared for each interface, those that appear later
-// included.
-func (m *Manager) watch(ctx context.Context, declared []machine.Interface) error {
-	updates := make(chan netlink.LinkUpdate, 16)
-	if err := netlink.LinkSubscribe(updates, ctx.Done()); err != nil {
-		return fmt.Errorf("watch interfaces: %w", err)
-	}
-	links, err := netlink.LinkList()
-	if err != nil {
-		return fmt.Errorf("list interfaces: %w", err)
-	}
-	for _, link := range links {
-		m.consider(ctx, link, declared)
-	}
-	m.tasks.Go(func() {
-		for update := range updates {
-			m.consider(ctx, update.Link, declared)
-		}
-	})
-	m.tasks.Go(func() { m.listenToRouters(ctx) })
-	return nil
-}
-
-// consider starts the configuration of an interface that is declared and not
-// started yet.
-func (m *Manager) consider(ctx context.Context, link netlink.Link, declared []machine.Interface) {
-	attrs := link.Attrs()
-	if attrs.Flags&net.FlagLoopback != 0 {
-		return
-	}
-	for _, d := range declared {
-		if !matches(d, attrs) {
-			continue
-		}
-		m.mu.Lock()
-		again := m.started[attrs.Index]
-		m.started[attrs.Index] = true
-		m.mu.Unlock()
-		if !again {
-			m.start(ctx, link, d)
-		}
-		return
-	}
-}
-
-// matches reports whether a declaration is for the interface. A pattern is for
-// hardware only: bridges and tunnels have to be named.
-func matches(d machine.Interface, attrs *netlink.LinkAttrs) bool {
-	if d.MAC != "" {
-		return strings.EqualFold(d.MAC, attrs.HardwareAddr.String())
-	}
-	if d.Name == attrs.Name {
-		return true
-	}
-	ok, err := path.Match(d.Name, attrs.Name)
-	if err != nil || !ok {
-		return false
-	}
-	_, err = os.Stat(filepath.Join("/sys/class/net", attrs.Name, "device"))
-	return err == nil && attrs.EncapType == "ether"
-}
-
-// start runs the declared methods on the interface.
-func (m *Manager) start(ctx context.Context, link netlink.Link, d machine.Interface) {
-	name := link.Attrs().Name
-	if err := prepare(link, d); err != nil {
-		m.opt.Log("network: %s: %v", name, err)
-		return
-	}
-	if d.DHCP4 {
-		m.tasks.Go(func() { m.dhcp4(ctx, link) })
-	}
-	if d.DHCP6 {
-		m.tasks.Go(func() { m.dhcp6(ctx, link) })
-	}
-	switch {
-	case d.DHCP4 || d.DHCP6:
-	case len(d.Addresses) > 0:
-		m.markReady(name)
-	default:
-		m.tasks.Go(func() { m.awaitGlobal(ctx, link) })
-	}
-}
-
-// prepare sets what is static and brings the interface up.
-func prepare(link netlink.Link, d machine.Interface) error {
-	name := link.Attrs().Name
-	errs := []error{setConf6(name, "accept_ra", d.RA), setConf6(name, "autoconf", d.RA)}
-	if d.MTU > 0 {
-		errs = append(errs, netlink.LinkSetMTU(link, d.MTU))
-	}
-	for _, text := range d.Addresses {
-		errs = append(errs, addAddress(link, text))
-	}
-	if err := netlink.LinkSetUp(link); err != nil {
-		errs = append(errs, fmt.Errorf("bring up: %w", err))
-	}
-	for _, text := range d.Gateways {
-		if err := addGateway(link, net.ParseIP(text)); err != nil {
-			errs = append(errs, fmt.Errorf("add gateway %s: %w", text, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func addAddress(link netlink.Link, text string) error {
-	addr, err := netlink.ParseAddr(text)
-	if err != nil {
-		return fmt.Errorf("address %s: %w", text, err)
-	}
-	if addr.IP.To4() == nil {
-		const noDAD = 0x02 // IFA_F_NODAD: usable at once; the administrator says that it is unique
-		addr.Flags |= noDAD
-	}
-	if err := netlink.AddrReplace(link, addr); err != nil {
-		return fmt.Errorf("add address %s: %w", text, err)
+	if err := netlink.LinkSetUp(lo); err != nil {
+		return fmt.Errorf("bring up lo: %w", err)
 	}
 	return nil
-}
-
-// setConf6 sets an IPv6 setting of an interface; a kernel without IPv6 has none.
-func setConf6(iface, setting string, on bool) error {
-	value := "0"
-	if on {
-		value = "1"
-	}
-	err := os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", iface, setting), []byte(value), 0o644)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// addGateway adds a default route, with a route to the gateway itself where no
-// subnet holds it, as some hosters want.
-func addGateway(link netlink.Link, gateway net.IP) error {
-	if gateway == nil {
-		return errors.New("not an address")
-	}
-	route := netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway, Dst: defaultFor(gateway)}
-	if netlink.RouteReplace(&route) == nil {
-		return nil
-	}
-	bits := 8 * len(shorten(gateway))
-	toGateway := netlink.Route{
-		LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK,
-		Dst: &net.IPNet{IP: shorten(gateway), Mask: net.CIDRMask(bits, bits)},
-	}
-	if err := netlink.RouteReplace(&toGateway); err != nil {
-		return err
-	}
-	return netlink.RouteReplace(&route)
-}
-
-func defaultFor(ip net.IP) *net.IPNet {
-	size := len(shorten(ip))
-	return &net.IPNet{IP: make(net.IP, size), Mask: make(net.IPMask, size)}
-}
-
-func shorten(ip net.IP) net.IP {
-	if four := ip.To4(); four != nil {
-		return four
-	}
-	return ip
-}
-
-// awaitGlobal waits for the address that router advertisements give.
-func (m *Manager) awaitGlobal(ctx context.Context, link netlink.Link) {
-	const pause = 200 * time.Millisecond
-	for ctx.Err() == nil {
-		addrs, err := netlink.AddrList(link, netlink.FAMILY_V6)
-		for _, a := range addrs {
-			if err == nil && a.IP.IsGlobalUnicast() {
-				m.markReady(link.Attrs().Name)
-				return
-			}
-		}
-		sleep(ctx, pause)
-	}
-}
-
-func (m *Manager) markReady(iface string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.ready[iface] {
-		return
-	}
-	m.ready[iface] = true
-	close(m.change)
-	m.change = make(chan struct{})
 }
 
 // wait returns once what is declared is ready.
@@ -278,49 +127,57 @@ func (m *Manager) wait(ctx context.Context, declared []machine.Interface) error 
 	ctx, cancel := context.WithTimeout(ctx, m.opt.Wait)
 	defer cancel()
 	for {
-		missing, change := m.missing(declared)
-		if len(missing) == 0 {
+		change, over := m.change.next(), ctx.Err() != nil
+		missing := m.missing(declared)
+		switch {
+		case len(missing) == 0:
 			return nil
+		case over:
+			return fmt.Errorf("configure network: not there within %s: %s", m.opt.Wait, strings.Join(missing, "; "))
 		}
 		select {
 		case <-change:
 		case <-ctx.Done():
-			return fmt.Errorf("configure network: no address within %s on %s", m.opt.Wait, strings.Join(missing, ", "))
 		}
 	}
 }
 
-// missing gives the declarations that have no ready interface.
-func (m *Manager) missing(declared []machine.Interface) ([]string, <-chan struct{}) {
+// missing names the declarations that have no ready interface, and why.
+func (m *Manager) missing(declared []machine.Interface) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(declared) == 0 {
-		if len(m.ready) > 0 {
-			return nil, m.change
+		why, ready := m.look(automatic)
+		if ready {
+			return nil
 		}
-		return []string{"any interface"}, m.change
+		return []string{"an address on any interface (" + why + ")"}
 	}
 	var missing []string
 	for _, d := range declared {
-		if !m.anyReady(d) {
-			missing = append(missing, d.Name+d.MAC)
+		if why, ready := m.look(d); !ready {
+			missing = append(missing, fmt.Sprintf("%s (%s)", label(d), why))
 		}
 	}
-	return missing, m.change
+	return missing
 }
 
-func (m *Manager) anyReady(d machine.Interface) bool {
-	for name := range m.ready {
-		if link, err := netlink.LinkByName(name); err == nil && matches(d, link.Attrs()) {
-			return true
-		}
+// label is how a declaration is called in messages.
+func label(d machine.Interface) string {
+	if d.MAC != "" {
+		return d.MAC
 	}
-	return false
+	return d.Name
 }
 
 // Close stops asking for addresses; those that are there stay.
 func (m *Manager) Close() error {
 	m.cancel()
 	m.tasks.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.ports {
+		p.tasks.Wait()
+	}
 	return nil
 }
