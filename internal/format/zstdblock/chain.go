@@ -5,12 +5,13 @@ import "math/bits"
 // chainFinder finds earlier places with the same four bytes: heads holds the
 // last one of each hash, links what came before each. Places count from one.
 type chainFinder struct {
-	heads []uint32
-	links []uint32
-	shift uint
-	depth int
-	nice  int
-	done  int // places below are in
+	heads  []uint32
+	links  []uint32
+	shift  uint
+	depth  int
+	nice   int
+	done   int // places below are in
+	heads3 []uint32
 }
 
 // restart empties the finder for a frame of so many bytes.
@@ -98,3 +99,55 @@ func matchLength(src []byte, a, b, end int) int {
 	}
 	return b - from
 }
+
+// fill finds the matches of the places in [from, to) that end before to.
+func (f *chainFinder) fill(t *matchTable, src []byte, from, to int) {
+	t.first = roomFor(t.first, to-from+1)
+	t.found = t.found[:0]
+	known, knownOff, quiet := 0, uint32(0), 0
+	for p := from; p < to; p++ {
+		t.first[p-from] = uint32(len(t.found))
+		f.insert(src, p)
+		here := load32(src, p)
+		h3 := hash4(here<<8) >> (32 - hash3Bits)
+		at3 := int(f.heads3[h3]) - 1
+		f.heads3[h3] = uint32(p + 1)
+		if p < quiet || to-p < 4 {
+			known--
+			continue
+		}
+		if known--; known >= sureLength {
+			t.found = append(t.found, match{uint32(known), knownOff})
+			continue
+		}
+		best := minMatch - 1
+		if at3 >= 0 && (load32(src, at3)^here)<<8 == 0 {
+			best = minMatch
+			t.found = append(t.found, match{minMatch, uint32(p - at3)})
+		}
+		next := f.heads[hash4(here)>>f.shift]
+		for n := f.depth; next > 0 && n > 0; n-- {
+			at := int(next - 1)
+			next = f.links[at]
+			if src[at+best] != src[p+best] || load32(src, at) != here {
+				continue
+			}
+			if got := 4 + matchLength(src, at+4, p+4, to); got > best {
+				best = got
+				t.found = append(t.found, match{uint32(got), uint32(p - at)})
+				if p+got >= to || got >= f.nice {
+					break
+				}
+			}
+		}
+		if best > minMatch {
+			known, knownOff = best, t.found[len(t.found)-1].off
+		}
+		if best >= f.nice {
+			quiet = p + best
+		}
+	}
+	t.first[to-from] = uint32(len(t.found))
+}
+
+const sureLength = 16

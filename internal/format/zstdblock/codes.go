@@ -80,40 +80,38 @@ type sequence struct {
 }
 
 // repeats are the three offsets that have short names, the latest first.
-type repeats [3]uint32
+type repeats struct{ a, b, c uint32 }
 
 // initialRepeats is what a frame begins with.
 var initialRepeats = repeats{1, 4, 8}
 
-// take gives the Offset_Value of a sequence and renews the three. After
-// literals the values 1 to 3 name the three; without, they name the second,
-// the third, and one less than the first.
-func (r *repeats) take(off uint32, literals bool) uint32 {
-	if literals {
-		switch off {
-		case r[0]:
-			return 1
-		case r[1]:
-			r[1], r[0] = r[0], off
-			return 2
-		case r[2]:
-			r[2], r[1], r[0] = r[1], r[0], off
-			return 3
-		}
-		r[2], r[1], r[0] = r[1], r[0], off
-		return off + 3
+// value gives the Offset_Value of an offset. After literals the values 1 to 3
+// name the three; without, the second, the third, and one less than the first.
+func (r repeats) value(off uint32, literals bool) uint32 {
+	if !literals {
+		r = r.unled()
 	}
 	switch off {
-	case r[1]:
-		r[1], r[0] = r[0], off
+	case r.a:
 		return 1
-	case r[2]:
-		r[2], r[1], r[0] = r[1], r[0], off
+	case r.b:
 		return 2
-	case r[0] - 1:
-		r[2], r[1], r[0] = r[1], r[0], off
+	case r.c:
 		return 3
 	}
-	r[2], r[1], r[0] = r[1], r[0], off
 	return off + 3
+}
+
+// unled gives what the values 1 to 3 name where no literals lead.
+func (r repeats) unled() repeats { return repeats{r.b, r.c, r.a - 1} }
+
+// after gives the three after a sequence.
+func (r repeats) after(off uint32, literals bool) repeats {
+	if off == r.a && literals {
+		return r
+	}
+	if off == r.b {
+		return repeats{off, r.a, r.c}
+	}
+	return repeats{off, r.a, r.b}
 }

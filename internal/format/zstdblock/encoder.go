@@ -63,6 +63,7 @@ type Encoder struct {
 	blocks   blockCoder
 	chains   chainFinder
 	tree     treeFinder
+	table    matchTable
 	optimum  optimiser
 	counts   histogram
 	seqs     []sequence
@@ -100,7 +101,12 @@ func (e *Encoder) frame(dst, src []byte) []byte {
 	clear(e.src[e.size:])
 	e.blocks.restart()
 	if e.settings.passes > 0 {
-		e.tree.restart(e.size, &e.settings)
+		if e.settings.chain {
+			e.chains.restart(e.size, &e.settings)
+			e.chains.heads3 = cleared(e.chains.heads3, 1<<hash3Bits)
+		} else {
+			e.tree.restart(e.size, &e.settings)
+		}
 		e.optimum.nice = e.settings.nice
 	} else {
 		e.chains.restart(e.size, &e.settings)
@@ -142,16 +148,20 @@ func appendFrameHeader(dst []byte, size int) []byte {
 // parseOptimal finds the cheapest sequences at the prices of the last pass,
 // pass after pass.
 func (e *Encoder) parseOptimal(from, to int) {
-	e.tree.fill(e.src, from, to, e.size)
+	if e.settings.chain {
+		e.chains.fill(&e.table, e.src, from, to)
+	} else {
+		e.tree.fill(&e.table, e.src, from, to, e.size)
+	}
 	rep := e.blocks.rep
-	e.seqs = e.optimum.guess(e.seqs[:0], from, from, to, &e.tree)
+	e.seqs = e.optimum.guess(e.seqs[:0], from, from, to, &e.table)
 	for pass := range e.settings.passes {
 		e.counts.count(e.src[from:to], e.seqs, rep)
 		if pass == 0 {
 			e.counts.ll, e.counts.of, e.counts.ml = typical.ll, typical.of, typical.ml
 		}
 		e.optimum.prices.set(&e.counts)
-		e.seqs = e.optimum.parse(e.seqs[:0], e.src, from, from, to, rep, &e.tree)
+		e.seqs = e.optimum.parse(e.seqs[:0], e.src, from, from, to, rep, &e.table)
 	}
 }
 
@@ -170,10 +180,13 @@ func (e *Encoder) writeParts(from, to int) {
 		if len(parts) > 1 && e.settings.reparse {
 			e.counts.count(src[begin.place:end.place], seqs, b.rep)
 			e.optimum.prices.set(&e.counts)
-			e.partSeqs = e.optimum.parse(e.partSeqs[:0], e.src, from, from+begin.place, from+end.place, b.rep, &e.tree)
+			e.partSeqs = e.optimum.parse(e.partSeqs[:0], e.src, from, from+begin.place, from+end.place, b.rep, &e.table)
 			seqs = e.partSeqs
 		}
 		b.writeBlock(src[begin.place:end.place], seqs, to == e.size && i == len(parts)-1)
 		begin = end
 	}
 }
+
+// Levels lists the levels, the fastest first.
+func Levels() []Level { return []Level{Fast, Default, Best} }

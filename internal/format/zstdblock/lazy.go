@@ -27,7 +27,7 @@ func (e *Encoder) parseLazy(seqs []sequence, from, to int) []sequence {
 			length++
 		}
 		s := sequence{uint32(p - anchor), uint32(length), uint32(off)}
-		rep.take(s.off, s.lit > 0)
+		rep = rep.after(s.off, s.lit > 0)
 		seqs = append(seqs, s)
 		p += length
 		anchor = p
@@ -39,7 +39,7 @@ func (e *Encoder) parseLazy(seqs []sequence, from, to int) []sequence {
 // for each byte it saves, less the bits of its offset.
 func (e *Encoder) lookup(p, to, anchor int, rep *repeats, least int) (length, off, worth int) {
 	here := load32(e.src, p)
-	for i, r := range rep {
+	for i, r := range [...]uint32{rep.a, rep.b, rep.c} {
 		at := p - int(r)
 		if i == 0 && p == anchor || at < 0 || load32(e.src, at) != here {
 			continue

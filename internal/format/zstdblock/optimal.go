@@ -5,20 +5,27 @@ import (
 	"slices"
 )
 
-// node is the cheapest way known to a place: its last step and what it costs.
-type node struct {
-	price  int32  // of all steps so far
-	length uint32 // of the match that ends here; 0 if a literal does
-	off    uint32 // of that match
-	lit    uint32 // literals since the last match
+// step is the last step of the cheapest way known to a place: a match of some
+// length, or, with length 0, one of so many literals in a row as off says.
+type step struct {
+	length, off uint32
+}
+
+// literals gives how many literals end the way.
+func (s step) literals() uint32 {
+	if s.length > 0 {
+		return 0
+	}
+	return s.off
 }
 
 // optimiser finds the cheapest sequences at given prices. From each place, in
 // order, it tries all steps: a literal, the repeated offsets at all their
 // lengths, and each length with the nearest offset that has it.
 type optimiser struct {
-	nodes  []node
-	reps   []repeats // at each node that was visited
+	costs  []int32   // of the cheapest way to each place
+	steps  []step    // its last step
+	reps   []repeats // its repeated offsets, once the place was visited
 	prices prices
 	nice   int
 }
@@ -26,102 +33,102 @@ type optimiser struct {
 const unreached = math.MaxInt32
 
 // parse appends the cheapest sequences for src[from:to], which lies in the
-// block at start whose matches the finder holds.
-func (o *optimiser) parse(seqs []sequence, src []byte, start, from, to int, rep repeats, f *treeFinder) []sequence {
+// block at start whose matches the table holds.
+func (o *optimiser) parse(seqs []sequence, src []byte, start, from, to int, rep repeats, t *matchTable) []sequence {
 	n := to - from
 	o.prepare(n, rep)
 	for i := 0; i < n; i++ {
-		here := &o.nodes[i]
-		if here.price == unreached {
+		cost := o.costs[i]
+		if cost == unreached {
 			continue
 		}
+		here := o.steps[i]
 		if i > 0 {
-			o.carry(i)
+			rep = o.carry(i, here)
 		}
-		o.literal(i, src[from+i])
+		lit := here.literals()
+		if next := cost + o.prices.lit[src[from+i]] + o.prices.more(lit); next < o.costs[i+1] {
+			o.costs[i+1], o.steps[i+1] = next, step{0, lit + 1}
+		}
 		if n-i < 4 {
 			continue
 		}
-		length, off := o.repeated(i, src, from, to)
-		if l, of := o.matches(i, n, f.at(from-start+i)); l > length {
-			length, off = l, of
+		cost += o.prices.ll[0]
+		if lit == 0 {
+			rep = rep.unled()
+		}
+		length, off := o.repeated(i, cost, rep, src, from+i, to)
+		if found := t.at(from - start + i); len(found) > 0 {
+			if l, of := o.matches(i, n, cost, found); l > length {
+				length, off = l, of
+			}
 		}
 		if length >= o.nice {
-			o.take(i, length, off)
+			o.take(i, length, cost, step{uint32(length), off})
 			i += length - 1
 		}
 	}
 	return o.collect(seqs, n)
 }
 
-// prepare makes the nodes of n places, of which only the first is reached.
+// prepare makes room for n places, of which only the first is reached.
 func (o *optimiser) prepare(n int, rep repeats) {
-	if cap(o.nodes) < n+1 {
-		o.nodes = make([]node, n+1)
+	if cap(o.costs) < n+1 {
+		o.costs = make([]int32, n+1)
+		o.steps = make([]step, n+1)
 		o.reps = make([]repeats, n+1)
 	}
-	o.nodes, o.reps = o.nodes[:n+1], o.reps[:n+1]
-	for i := range o.nodes {
-		o.nodes[i].price = unreached
+	o.costs, o.steps, o.reps = o.costs[:n+1], o.steps[:n+1], o.reps[:n+1]
+	for i := range o.costs {
+		o.costs[i] = unreached
 	}
-	o.nodes[0] = node{price: o.prices.ll[0]}
-	o.reps[0] = rep
+	o.costs[0], o.steps[0], o.reps[0] = o.prices.ll[0], step{}, rep
 }
 
-// carry works out the repeated offsets at a node from the node before it.
-func (o *optimiser) carry(i int) {
-	here := &o.nodes[i]
+// carry works out the repeated offsets at a place from where the step began.
+func (o *optimiser) carry(i int, here step) repeats {
+	var rep repeats
 	if here.length == 0 {
-		o.reps[i] = o.reps[i-1]
-		return
+		rep = o.reps[i-1]
+	} else {
+		from := i - int(here.length)
+		rep = o.reps[from].after(here.off, o.steps[from].literals() > 0)
 	}
-	from := i - int(here.length)
-	rep := o.reps[from]
-	rep.take(here.off, o.nodes[from].lit > 0)
 	o.reps[i] = rep
+	return rep
 }
 
-// literal tries the step of one byte.
-func (o *optimiser) literal(i int, c byte) {
-	here, next := &o.nodes[i], &o.nodes[i+1]
-	ll := &o.prices.ll
-	price := here.price + o.prices.lit[c] + ll[llCode(here.lit+1)] - ll[llCode(here.lit)]
-	if price < next.price {
-		*next = node{price: price, lit: here.lit + 1}
-	}
-}
-
-// repeated tries the three offsets, and gives the longest match of them.
-func (o *optimiser) repeated(i int, src []byte, from, to int) (longest int, off uint32) {
-	here, rep := &o.nodes[i], &o.reps[i]
-	offs := *rep
-	if here.lit == 0 {
-		offs = repeats{rep[1], rep[2], rep[0] - 1}
-	}
-	p := from + i
+// repeated tries the three offsets, which have the values 1 to 3, and gives
+// the longest match of them.
+func (o *optimiser) repeated(i int, cost int32, rep repeats, src []byte, p, to int) (longest int, off uint32) {
 	bytes := load32(src, p)
-	base := here.price + o.prices.ll[0]
-	for k, r := range offs {
-		at := p - int(r)
-		if r == 0 || at < 0 || (load32(src, at)^bytes)<<8 != 0 {
-			continue
+	if at := p - int(rep.a); uint(at) < uint(p) && (load32(src, at)^bytes)<<8 == 0 {
+		longest, off = o.repeat(i, cost+o.prices.of[0], rep.a, src, p, to), rep.a
+	}
+	if at := p - int(rep.b); uint(at) < uint(p) && (load32(src, at)^bytes)<<8 == 0 {
+		if l := o.repeat(i, cost+o.prices.of[1], rep.b, src, p, to); l > longest {
+			longest, off = l, rep.b
 		}
-		length := minMatch + matchLength(src, at+minMatch, p+minMatch, to)
-		if length > longest {
-			longest, off = length, r
+	}
+	if at := p - int(rep.c); uint(at) < uint(p) && (load32(src, at)^bytes)<<8 == 0 {
+		if l := o.repeat(i, cost+o.prices.of[1], rep.c, src, p, to); l > longest {
+			longest, off = l, rep.c
 		}
-		if length >= o.nice {
-			continue
-		}
-		price := base + o.prices.of[ofCode(uint32(k+1))]
-		o.relax(i, minMatch, length, r, price)
 	}
 	return longest, off
 }
 
-// matches tries what the finder found, and gives the longest match.
-func (o *optimiser) matches(i, n int, found []match) (longest int, off uint32) {
-	base := o.nodes[i].price + o.prices.ll[0]
+// repeat tries one offset at which three bytes are equal.
+func (o *optimiser) repeat(i int, cost int32, off uint32, src []byte, p, to int) int {
+	length := minMatch + matchLength(src, p-int(off)+minMatch, p+minMatch, to)
+	if length < o.nice {
+		o.relax(i, minMatch, length, off, cost)
+	}
+	return length
+}
+
+// matches tries what was found, and gives the longest match.
+func (o *optimiser) matches(i, n int, cost int32, found []match) (longest int, off uint32) {
 	least := minMatch
 	for _, m := range found {
 		length := min(int(m.length), n-i)
@@ -132,43 +139,43 @@ func (o *optimiser) matches(i, n int, found []match) (longest int, off uint32) {
 		if length >= o.nice {
 			break
 		}
-		o.relax(i, least, length, m.off, base+o.prices.of[ofCode(m.off+3)])
+		o.relax(i, least, length, m.off, cost+o.prices.of[ofCode(m.off+3)])
 		least = length + 1
 	}
 	return longest, off
 }
 
 // relax tries a match at all lengths from least to most.
-func (o *optimiser) relax(i, least, most int, off uint32, base int32) {
-	nodes := o.nodes[i+least : i+most+1]
+func (o *optimiser) relax(i, least, most int, off uint32, cost int32) {
+	costs := o.costs[i+least : i+most+1]
 	lengths := o.prices.ml[least : most+1]
-	lengths = lengths[:len(nodes)]
-	for k := range nodes {
-		if price := base + lengths[k]; price < nodes[k].price {
-			nodes[k] = node{price: price, length: uint32(least + k), off: off}
+	lengths = lengths[:len(costs)]
+	for k, old := range costs {
+		if c := cost + lengths[k]; c < old {
+			costs[k] = c
+			o.steps[i+least+k] = step{uint32(least + k), off}
 		}
 	}
 }
 
 // take makes a long match the only way to its end.
-func (o *optimiser) take(i, length int, off uint32) {
-	here := &o.nodes[i]
-	rep := o.reps[i]
-	price := here.price + o.prices.ll[0] + o.prices.of[ofCode(rep.take(off, here.lit > 0))] + o.prices.length(uint32(length))
-	o.nodes[i+length] = node{price: price, length: uint32(length), off: off}
+func (o *optimiser) take(i, length int, cost int32, s step) {
+	value := o.reps[i].value(s.off, o.steps[i].literals() > 0)
+	o.costs[i+length] = cost + o.prices.of[ofCode(value)] + o.prices.length(s.length)
+	o.steps[i+length] = s
 }
 
 // collect walks back from the end and appends the sequences in order.
 func (o *optimiser) collect(seqs []sequence, n int) []sequence {
 	from := len(seqs)
 	for i := n; i > 0; {
-		here := &o.nodes[i]
+		here := o.steps[i]
 		if here.length == 0 {
-			i -= int(here.lit)
+			i -= int(here.off)
 			continue
 		}
 		i -= int(here.length)
-		seqs = append(seqs, sequence{o.nodes[i].lit, here.length, here.off})
+		seqs = append(seqs, sequence{o.steps[i].literals(), here.length, here.off})
 	}
 	slices.Reverse(seqs[from:])
 	return seqs
@@ -176,7 +183,7 @@ func (o *optimiser) collect(seqs []sequence, n int) []sequence {
 
 // guess appends the sequences that a quick look at the matches suggests: for
 // the first histogram.
-func (o *optimiser) guess(seqs []sequence, start, from, to int, f *treeFinder) []sequence {
+func (o *optimiser) guess(seqs []sequence, start, from, to int, f *matchTable) []sequence {
 	anchor := from
 	for p := from; p < to; {
 		here := longestOf(f.at(p-start), to-p)

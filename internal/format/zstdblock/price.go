@@ -9,8 +9,8 @@ type histogram struct {
 }
 
 // count fills the histogram from the sequences of content, which begins with
-// the given offsets, and gives the offsets after it.
-func (h *histogram) count(content []byte, seqs []sequence, rep repeats) repeats {
+// the given offsets.
+func (h *histogram) count(content []byte, seqs []sequence, rep repeats) {
 	*h = histogram{}
 	at := 0
 	for _, s := range seqs {
@@ -20,12 +20,12 @@ func (h *histogram) count(content []byte, seqs []sequence, rep repeats) repeats 
 		at += int(s.lit + s.length)
 		h.ll[llCode(s.lit)]++
 		h.ml[mlCode(s.length)]++
-		h.of[ofCode(rep.take(s.off, s.lit > 0))]++
+		h.of[ofCode(rep.value(s.off, s.lit > 0))]++
+		rep = rep.after(s.off, s.lit > 0)
 	}
 	for _, c := range content[at:] {
 		h.lit[c]++
 	}
-	return rep
 }
 
 // shortLengths is up to which length matches have their price in a table.
@@ -38,6 +38,7 @@ type prices struct {
 	of  [ofCodes]int32
 	mlc [mlCodes]int32
 	ml  [shortLengths]int32 // by length
+	one [64]int32           // what one literal more costs after so many
 }
 
 // set derives the prices from a histogram.
@@ -48,6 +49,9 @@ func (p *prices) set(h *histogram) {
 	setPrices(p.of[:], h.of[:], nil)
 	for code := range p.of {
 		p.of[code] += int32(code) * oneBit
+	}
+	for n := range p.one {
+		p.one[n] = p.ll[llCode(uint32(n)+1)] - p.ll[llCode(uint32(n))]
 	}
 	for n := uint32(minMatch); n < shortLengths; n++ {
 		p.ml[n] = p.mlc[mlCode(n)]
@@ -68,6 +72,14 @@ func setPrices(prices []int32, counts []uint32, extra []uint8) {
 			prices[s] += int32(extra[s]) * oneBit
 		}
 	}
+}
+
+// more is what it costs to count one literal more.
+func (p *prices) more(literals uint32) int32 {
+	if literals < uint32(len(p.one)) {
+		return p.one[literals]
+	}
+	return p.ll[llCode(literals+1)] - p.ll[llCode(literals)]
 }
 
 // length is the price of a match length.

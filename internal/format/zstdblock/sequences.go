@@ -89,7 +89,8 @@ func (b *blockCoder) countCodes(seqs []sequence) {
 	}
 	b.values = b.values[:n]
 	for i, s := range seqs {
-		v := b.rep.take(s.off, s.lit > 0)
+		v := b.rep.value(s.off, s.lit > 0)
+		b.rep = b.rep.after(s.off, s.lit > 0)
 		b.values[i] = v
 		ll, of, ml := llCode(s.lit), ofCode(v), mlCode(s.length)
 		b.ll.codes[i], b.of.codes[i], b.ml.codes[i] = ll, of, ml

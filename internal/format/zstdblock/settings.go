@@ -7,6 +7,7 @@ type settings struct {
 	nice             int // a match of this length needs no better one
 	leastHuffmanBits int
 	split, reparse   bool
+	chain            bool
 	passes           int // of the optimal parser; 0 is the lazy one
 }
 

@@ -64,7 +64,8 @@ func (d *splitter) cut(content []byte, seqs []sequence, rep repeats) int {
 		}
 		sum.ll[llCode(s.lit)]++
 		sum.ml[mlCode(s.length)]++
-		sum.of[ofCode(rep.take(s.off, s.lit > 0))]++
+		sum.of[ofCode(rep.value(s.off, s.lit > 0))]++
+		rep = rep.after(s.off, s.lit > 0)
 		place += int(s.lit + s.length)
 	}
 	for _, c := range content[place:] {

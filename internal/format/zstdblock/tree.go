@@ -1,5 +1,14 @@
 package zstdblock
 
+// matchTable holds the matches of all places of a block.
+type matchTable struct {
+	found []match  // ascending lengths at each place
+	first []uint32 // where in found the matches of a place begin
+}
+
+// at gives the matches of a place, counted from the start of the block.
+func (t *matchTable) at(i int) []match { return t.found[t.first[i]:t.first[i+1]] }
+
 // match is an earlier place with the same bytes.
 type match struct {
 	length, off uint32
@@ -16,9 +25,6 @@ type treeFinder struct {
 	shift  uint
 	depth  int
 	nice   int
-
-	found []match  // of one block, ascending lengths at each place
-	first []uint32 // where in found the matches of a place begin
 }
 
 // hash3Bits is the size of the table for matches of three bytes.
@@ -39,29 +45,26 @@ func (f *treeFinder) restart(size int, s *settings) {
 
 // fill finds the matches of the places in [from, to) that end before to; size
 // is where the frame ends. Inside a match of nice bytes nothing is looked for.
-func (f *treeFinder) fill(src []byte, from, to, size int) {
-	f.first = roomFor(f.first, to-from+1)
-	f.found = f.found[:0]
+func (f *treeFinder) fill(t *matchTable, src []byte, from, to, size int) {
+	t.first = roomFor(t.first, to-from+1)
+	t.found = t.found[:0]
 	for p, quiet := from, from; p < to; p++ {
-		f.first[p-from] = uint32(len(f.found))
+		t.first[p-from] = uint32(len(t.found))
 		if p < quiet {
 			f.insert(src, p, size)
 			continue
 		}
-		if longest := f.search(src, p, to, size); longest >= f.nice {
+		if longest := f.search(t, src, p, to, size); longest >= f.nice {
 			quiet = p + longest
 		}
 	}
-	f.first[to-from] = uint32(len(f.found))
+	t.first[to-from] = uint32(len(t.found))
 }
-
-// at gives the matches of a place, counted from the start of the block.
-func (f *treeFinder) at(i int) []match { return f.found[f.first[i]:f.first[i+1]] }
 
 // search puts place p into the tree and its matches into found; it gives the
 // longest length.
-func (f *treeFinder) search(src []byte, p, to, size int) int {
-	from := len(f.found)
+func (f *treeFinder) search(t *matchTable, src []byte, p, to, size int) int {
+	from := len(t.found)
 	best := minMatch - 1
 	end := min(p+f.nice, size)
 	if end-p < 4 {
@@ -71,7 +74,7 @@ func (f *treeFinder) search(src []byte, p, to, size int) int {
 	h3 := hash4(here<<8) >> (32 - hash3Bits)
 	if at := int(f.heads3[h3]) - 1; at >= 0 && (load32(src, at)^here)<<8 == 0 && p+minMatch <= to {
 		best = minMatch
-		f.found = append(f.found, match{minMatch, uint32(p - at)})
+		t.found = append(t.found, match{minMatch, uint32(p - at)})
 	}
 	f.heads3[h3] = uint32(p + 1)
 
@@ -87,12 +90,12 @@ func (f *treeFinder) search(src []byte, p, to, size int) int {
 		equal += matchLength(src, at+equal, p+equal, end)
 		if equal > best {
 			best = equal
-			f.found = append(f.found, match{uint32(equal), uint32(p - at)})
+			t.found = append(t.found, match{uint32(equal), uint32(p - at)})
 		}
 		if p+equal >= end {
 			// As far as anyone looks the two are the same: p takes its place.
 			kids[before], kids[behind] = kids[2*at], kids[2*at+1]
-			return f.clip(src, from, p, to)
+			return f.clip(t, src, from, p, to)
 		}
 		if src[at+equal] < src[p+equal] {
 			kids[before] = next
@@ -105,33 +108,33 @@ func (f *treeFinder) search(src []byte, p, to, size int) int {
 		}
 	}
 	kids[before], kids[behind] = 0, 0
-	return f.clip(src, from, p, to)
+	return f.clip(t, src, from, p, to)
 }
 
 // clip ends the matches of p at the end of the block, draws out the longest as
 // far as it goes, and gives its length.
-func (f *treeFinder) clip(src []byte, from, p, to int) int {
-	n := len(f.found)
-	for n-1 > from && int(f.found[n-2].length) >= to-p {
+func (f *treeFinder) clip(t *matchTable, src []byte, from, p, to int) int {
+	n := len(t.found)
+	for n-1 > from && int(t.found[n-2].length) >= to-p {
 		n--
 	}
 	if n == from {
 		return 0
 	}
-	last := f.found[n-1]
+	last := t.found[n-1]
 	if last.length = min(last.length, uint32(to-p)); int(last.length) >= f.nice {
 		got := int(last.length)
 		last.length += uint32(matchLength(src, p+got-int(last.off), p+got, to))
 	}
 	if last.length < minMatch {
-		f.found = f.found[:from]
+		t.found = t.found[:from]
 		return 0
 	}
 	if n > foundPerPlace*maxBlock {
 		n = from + 1
 	}
-	f.found = f.found[:n]
-	f.found[n-1] = last
+	t.found = t.found[:n]
+	t.found[n-1] = last
 	return int(last.length)
 }
 
