@@ -6,7 +6,7 @@ DEVICE  = internal/builder/devicebin/bin
 ARCHES  = amd64
 PORT   ?= 8080
 
-.PHONY: all build device examples run test lint generate clean
+.PHONY: all build device examples run test lint generate recording clean
 
 all: build
 
@@ -31,6 +31,10 @@ test: device examples
 lint: device
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	$(GO) vet ./...
+
+# The pictured tour; it is a recording, and takes the time that it shows.
+recording: build
+	$(GO) run ./e2e/recording -ashlar bin/ashlar -o doc/tour.svg
 
 generate: device
 	$(GO) generate ./...

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"html"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,6 +55,31 @@ func runBlock(t *testing.T, dir, block string) (ran int) {
 		ran++
 	}
 	return ran
+}
+
+// TestRecording holds the README's picture to the commands that it records.
+func TestRecording(t *testing.T) {
+	source, err := os.ReadFile("recording/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture, err := os.ReadFile(filepath.Join(repository, "doc/tour.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile(`\n\t"(.*)",`).FindAllStringSubmatch(string(source), -1)
+	shown := regexp.MustCompile(`class="p"[^>]*>\$ ([^<]*)<`).FindAllStringSubmatch(string(picture), -1)
+	if len(commands) == 0 || len(commands) != len(shown) {
+		t.Fatalf("%d commands, %d in the picture: run make recording", len(commands), len(shown))
+	}
+	for n, c := range commands {
+		if html.UnescapeString(shown[n][1]) != c[1] {
+			t.Errorf("the picture shows %q for %q: run make recording", shown[n][1], c[1])
+		}
+	}
+	if !strings.Contains(string(picture), "ok   http") {
+		t.Error("the recorded machine did not answer")
+	}
 }
 
 // TestExitCodesInReadme holds the README's table to the program's manual page

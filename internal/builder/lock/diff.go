@@ -155,14 +155,18 @@ func diffReleases(a, b []Release) []ReleaseChange {
 	return changes
 }
 
-// Lines tells the difference to people, a change a line; nothing when there is none.
+// Lines tells the difference to people, a change a line; nothing when there is
+// none. Where nothing was locked before it counts what came.
 func (d Diff) Lines() []string {
 	var lines []string
 	if d.Encoder != nil {
-		lines = append(lines, "encoder "+d.Encoder.Old+" → "+d.Encoder.New)
+		lines = append(lines, "encoder "+arrow(d.Encoder.Old, d.Encoder.New))
 	}
 	for _, r := range d.Releases {
 		lines = append(lines, mark(r.Date.Old != "", r.Date.New != "")+" release "+r.Archive+" "+r.Suite+" "+arrow(r.Date.Old, r.Date.New))
+	}
+	if d.fresh() {
+		return append(lines, d.counts()...)
 	}
 	arch := ""
 	for _, p := range d.Packages {
@@ -176,7 +180,30 @@ func (d Diff) Lines() []string {
 		lines = append(lines, o+": the same in another order")
 	}
 	if len(d.Packages) > 0 {
-		lines = append(lines, fmt.Sprintf("%d packages changed, %s bytes to download", len(d.Packages), signed(d.Bytes)))
+		lines = append(lines, fmt.Sprintf("%d packages changed, %s bytes", len(d.Packages), signed(d.Bytes)))
+	}
+	return lines
+}
+
+// fresh tells that there was no lock before: each package came.
+func (d Diff) fresh() bool { return d.Encoder != nil && d.Encoder.Old == "" }
+
+// counts says of each set how many packages it has, and their size.
+func (d Diff) counts() []string {
+	type set struct{ arch, name string }
+	var sets []set
+	count, size := map[set]int{}, map[set]int64{}
+	for _, p := range d.Packages {
+		s := set{p.Arch, p.Set}
+		if count[s] == 0 {
+			sets = append(sets, s)
+		}
+		count[s]++
+		size[s] += p.Bytes
+	}
+	var lines []string
+	for _, s := range sets {
+		lines = append(lines, fmt.Sprintf("%s %s: %d of %s bytes", s.arch, s.name, count[s], signed(size[s])[1:]))
 	}
 	return lines
 }

@@ -31,7 +31,7 @@ amd64:
 ~ libc6 2.41-12 → 2.41-13 (+1 500)
 - nginx 1.26.3-3+deb13u1 (-600 000)
 - qemu-system-x86 1:10.0.2+ds-2 (-11 000 000) [tools]
-5 packages changed, -10 363 933 bytes to download`
+5 packages changed, -10 363 933 bytes`
 	d := DiffLocks(a, b)
 	if diff := cmp.Diff(want, strings.Join(d.Lines(), "\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -46,6 +46,20 @@ amd64:
 	}
 	if diff := cmp.Diff(d, back); diff != "" {
 		t.Errorf("through JSON (-want +got):\n%s", diff)
+	}
+}
+
+func TestDiffOfNoLock(t *testing.T) {
+	got := strings.Join(DiffLocks(&Lock{}, sample()).Lines(), "\n")
+	const want = `encoder klauspost-zstd 1.20.3
++ release debian trixie 2026-01-31T15:00:00Z
++ release debian-security trixie-security 2026-01-31T12:00:00Z
+amd64 boot: 1 of 1 500 000 bytes
+amd64 kernel: 1 of 30 000 000 bytes
+amd64 packages: 3 of 3 637 000 bytes
+amd64 tools: 2 of 20 000 000 bytes`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
