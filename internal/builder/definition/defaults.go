@@ -72,22 +72,6 @@ func (d *Definition) complete() {
 		}
 		d.Services[name] = s
 	}
-	for _, name := range sortedKeys(d.Users) {
-		u := d.Users[name]
-		if u.Home == "" {
-			u.Home = "/home/" + name
-			if u.System {
-				u.Home = "/nonexistent"
-			}
-		}
-		if u.Shell == "" {
-			u.Shell = "/bin/bash"
-			if u.System {
-				u.Shell = "/usr/sbin/nologin"
-			}
-		}
-		d.Users[name] = u
-	}
 }
 
 func sortedKeys[V any](m map[string]V) []string {

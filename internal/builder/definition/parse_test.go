@@ -67,8 +67,8 @@ suite = "trixie-backports"
 		Services: map[string]Service{"a": service, "b": oneshot},
 		State:    []State{{Path: "/srv", Kind: "dir", Owner: "root", Group: "root", Mode: "0755"}},
 		Users: map[string]User{
-			"me":     {Home: "/home/me", Shell: "/bin/bash"},
-			"daemon": {System: true, Home: "/nonexistent", Shell: "/usr/sbin/nologin"},
+			"me":     {},
+			"daemon": {System: true},
 		},
 		Network: Network{Interfaces: []Interface{{Name: "eth0", RA: true}}},
 		Prune:   Prune{Docs: true, Copyright: true, Man: true, Locales: true, PackageManager: true},

@@ -109,8 +109,8 @@ type User struct {
 	UID      *int     `toml:"uid" doc:"Number; default: the next free one from 1000, or below 1000 for system accounts." min:"0" max:"4294967293"`
 	Group    string   `toml:"group" doc:"Primary group; default: one of the user's name." form:"owner"`
 	Groups   []string `toml:"groups" doc:"Further groups." form:"owner" unique:"true"`
-	Home     string   `toml:"home" doc:"Home directory; default: /home/NAME, or /nonexistent for system accounts." form:"abspath"`
-	Shell    string   `toml:"shell" doc:"Login shell; default: /bin/bash, or /usr/sbin/nologin for system accounts." form:"abspath"`
+	Home     string   `toml:"home" doc:"Home directory; default: the one that a package has given the account, else /home/NAME, or /nonexistent for system accounts." form:"abspath"`
+	Shell    string   `toml:"shell" doc:"Login shell; default: the one that a package has given the account, else /bin/bash, or /usr/sbin/nologin for system accounts." form:"abspath"`
 	Comment  string   `toml:"comment" doc:"Full name." form:"gecos"`
 	System   bool     `toml:"system" doc:"An account for a service." default:"false"`
 	Keys     []string `toml:"keys" doc:"SSH public keys that may log in." example:"ssh-ed25519 AAAA… me@home" form:"sshkey" unique:"true" secret:"true"`
