@@ -247,7 +247,9 @@ func (a *accounts) addUser(name string, u definition.User) (*account, error) {
 		return nil, err
 	}
 	group, gid := u.Group, uint32(0)
-	if group == "" {
+	if own := a.group(name); group == "" && own != nil {
+		gid = own.gid
+	} else if group == "" {
 		same := int(uid)
 		if gid, err = a.ensureGroup(name, &same, u.System); err != nil {
 			return nil, err
