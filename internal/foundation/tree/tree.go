@@ -15,7 +15,7 @@ import (
 	"io"
 	"os"
 	"path"
-	"sort"
+	"slices"
 	"strings"
 
 	"ashlar/internal/foundation/digest"
@@ -187,25 +187,51 @@ func (t *Tree) Len() int { return len(t.entries) }
 // an inode away while hard links to it stay, the first of those by path becomes
 // the file and the others point to it.
 func (t *Tree) Remove(name string) {
-	gone := map[string]*Entry{}
-	prefix := name + "/"
-	for p, e := range t.entries {
-		if p == name || name == "." || strings.HasPrefix(p, prefix) {
-			gone[p] = e
-		}
+	paths := t.Paths()
+	from, to := below(paths, name)
+	at, found := slices.BinarySearchFunc(paths[:from], name, comparePaths)
+	kept, doomed := paths[:from], paths[from:to]
+	if found {
+		kept, doomed = slices.Concat(paths[:at], paths[at+1:from]), slices.Concat(paths[at:at+1], doomed)
 	}
-	for p := range gone {
-		delete(t.entries, p)
-	}
-	if len(gone) == 0 {
+	if len(doomed) == 0 {
 		return
 	}
-	t.sorted = nil
+	gone := make(map[string]*Entry, len(doomed))
+	files := false
+	for _, p := range doomed {
+		gone[p] = t.entries[p]
+		files = files || gone[p].Kind == File
+		delete(t.entries, p)
+	}
+	// Another slice: a Walk may be under way over this one.
+	t.sorted = slices.Concat(kept, paths[to:])
+	if files {
+		t.promoteLinks(gone)
+	}
+}
+
+// below gives the range of what lies below a path, all for the root: in byte
+// order what begins with the path and a slash stands together.
+func below(paths []string, name string) (from, to int) {
+	if name == "." {
+		return 0, len(paths)
+	}
+	from, _ = slices.BinarySearchFunc(paths, name+"/", comparePaths)
+	to, _ = slices.BinarySearchFunc(paths, name+string(rune('/'+1)), comparePaths)
+	return from, to
+}
+
+// promoteLinks makes files of hard links whose first name is gone.
+func (t *Tree) promoteLinks(gone map[string]*Entry) {
 	heirs := map[string]string{}
-	for _, p := range t.Paths() {
+	for _, p := range t.sorted {
 		e := t.entries[p]
+		if e.Kind != HardLink {
+			continue
+		}
 		owner := gone[e.Target]
-		if e.Kind != HardLink || owner == nil {
+		if owner == nil {
 			continue
 		}
 		if heir, ok := heirs[e.Target]; ok {
@@ -227,16 +253,22 @@ func (t *Tree) Paths() []string {
 		for p := range t.entries {
 			t.sorted = append(t.sorted, p)
 		}
-		sort.Slice(t.sorted, func(i, j int) bool { return sortKey(t.sorted[i]) < sortKey(t.sorted[j]) })
+		slices.SortFunc(t.sorted, comparePaths)
 	}
 	return t.sorted
 }
 
-func sortKey(p string) string {
-	if p == "." {
-		return ""
+// comparePaths is byte order with the root first.
+func comparePaths(a, b string) int {
+	switch {
+	case a == b:
+		return 0
+	case a == ".":
+		return -1
+	case b == ".":
+		return 1
 	}
-	return p
+	return strings.Compare(a, b)
 }
 
 // Walk calls visit for each entry in the order of Paths, until it fails.

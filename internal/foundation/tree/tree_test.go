@@ -268,3 +268,37 @@ func TestKindNames(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestRandomRemove compares removing with a look at every path.
+func TestRandomRemove(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		tr := &Tree{}
+		for range 40 {
+			name := ""
+			for range 1 + rng.IntN(3) {
+				name = path.Join(name, string("ab-.0/"[rng.IntN(5)])+string("x-"[rng.IntN(2)]))
+			}
+			if err := tr.Put(NewDir(name, 0o755)); err != nil { // parents may be missing
+				t.Fatal(err)
+			}
+		}
+		for tr.Len() > 0 {
+			all := slices.Clone(tr.Paths())
+			name := all[rng.IntN(len(all))]
+			if rng.IntN(3) == 0 {
+				name = path.Dir(name)
+			}
+			var want []string
+			for _, p := range all {
+				if p != name && !strings.HasPrefix(p, name+"/") && name != "." {
+					want = append(want, p)
+				}
+			}
+			tr.Remove(name)
+			if !slices.Equal(tr.Paths(), want) || tr.Len() != len(want) {
+				t.Fatalf("remove %q from %q: left are %q, want %q", name, all, tr.Paths(), want)
+			}
+		}
+	}
+}
