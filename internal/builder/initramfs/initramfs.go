@@ -108,6 +108,11 @@ func addModules(t *tree.Tree, in Input) ([]string, error) {
 		if err != nil || m == nil {
 			return err
 		}
+		for _, dep := range m.Depends {
+			if !in.Kernel.Known(dep) {
+				return fmt.Errorf("module %s needs %s, which kernel %s lacks", m.Name, dep, in.Kernel.Release)
+			}
+		}
 		for _, dep := range append(append([]string{}, m.Soft...), m.Depends...) {
 			if err := add(dep); err != nil {
 				return err

@@ -173,6 +173,9 @@ func (m *Module) readInfo() error {
 	if section == nil {
 		return fmt.Errorf("no .modinfo section")
 	}
+	if section.Size > uint64(len(m.Data)) { // of a compressed one it is the size after
+		return fmt.Errorf("section .modinfo has %d bytes, the module %d", section.Size, len(m.Data))
+	}
 	info, err := section.Data()
 	if err != nil {
 		return err
