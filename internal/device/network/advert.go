@@ -3,7 +3,6 @@ package network
 import (
 	"encoding/binary"
 	"net/netip"
-	"strings"
 )
 
 // The options of router advertisements that the kernel leaves to user space
@@ -71,7 +70,7 @@ func parseOptions(data []byte) (list []advert) {
 			}
 			list = append(list, a)
 		case optionDNSSL:
-			a.search = parseDomains(data[8:length])
+			a.search = parseDomains(data[8:length], false)
 			list = append(list, a)
 		}
 		data = data[length:]
@@ -79,26 +78,54 @@ func parseOptions(data []byte) (list []advert) {
 	return list
 }
 
-// parseDomains reads names as in RFC 1035, 3.1, without compression (RFC 8106,
-// 5.2, forbids it), up to the first that is none.
-func parseDomains(data []byte) []string {
-	var names, labels []string
-	for len(data) > 0 {
-		n := int(data[0])
-		if n == 0 {
-			if len(labels) > 0 {
-				names = append(names, strings.Join(labels, "."))
-			}
-			labels, data = nil, data[1:]
-			continue
+// parseDomains reads names as in RFC 1035, 3.1, up to the first that is none,
+// and not more than are of use. Where compression is allowed (4.1.4), pointers
+// go back, and a name has at most 255 bytes: no input takes long.
+func parseDomains(data []byte, compressed bool) (names []string) {
+	for pos := 0; pos < len(data) && len(names) < maxLabelled; {
+		name, next, ok := readName(data, pos, compressed)
+		if !ok {
+			break
 		}
-		const longest = 63
-		if n > longest || n >= len(data) || !isHostname(string(data[1:1+n])) {
-			return names
+		if name != "" { // what fills up option 31 is empty names
+			names = append(names, name)
 		}
-		labels, data = append(labels, string(data[1:1+n])), data[1+n:]
+		pos = next
 	}
 	return names
+}
+
+// readName gives the name at a place and the place behind it.
+func readName(data []byte, pos int, compressed bool) (name string, next int, ok bool) {
+	const longest, mark = 63, 0xc0
+	lowest := pos // where a pointer has led
+	for pos < len(data) {
+		n := int(data[pos])
+		pos++
+		switch {
+		case n == 0:
+			return name, max(next, pos), true
+		case n >= mark && compressed && pos < len(data):
+			next = max(next, pos+1)
+			pos = (n&^mark)<<8 | int(data[pos])
+			if pos >= lowest {
+				return "", 0, false
+			}
+			lowest = pos
+		case n > longest || n > len(data)-pos:
+			return "", 0, false
+		default:
+			if name != "" {
+				name += "."
+			}
+			name += string(data[pos : pos+n])
+			pos += n
+			if !isHostname(name) {
+				return "", 0, false
+			}
+		}
+	}
+	return "", 0, false
 }
 
 // isHostname allows what names of hosts and domains are made of: the text goes

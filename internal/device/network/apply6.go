@@ -51,7 +51,10 @@ func (p *port) apply6(ctx context.Context, l lease6) error {
 		}
 	}
 	p.learn(methodDHCP6, l.servers, l.search)
-	p.m.opt.Log("network: %s: %s by DHCPv6 for %s", p.name, l.addrs[0].ip, l.addrs[0].valid)
+	if first := l.addrs[0]; p.said6 != first.ip {
+		p.said6 = first.ip
+		p.m.opt.Log("network: %s: %s by DHCPv6 for %s", p.name, first.ip, first.valid)
+	}
 	const limit = 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -97,5 +100,6 @@ func (p *port) drop6(l lease6) {
 			p.m.opt.Log("network: %s: remove address %s: %v", p.name, a.ip, err)
 		}
 	}
+	p.said6 = netip.Addr{}
 	p.learn(methodDHCP6, nil, nil)
 }

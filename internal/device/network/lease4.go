@@ -132,11 +132,10 @@ func routes4(m *dhcpv4.DHCPv4) (list []route4) {
 // search4 gives the search list (RFC 3397), or else the domain; some servers
 // write several domains there.
 func search4(m *dhcpv4.DHCPv4) (list []string) {
-	names := strings.Fields(strings.TrimRight(m.DomainName(), "\x00"))
-	if labels := m.DomainSearch(); labels != nil && len(labels.Labels) > 0 {
-		names = labels.Labels
+	if list := parseDomains(m.Options.Get(dhcpv4.OptionDNSDomainSearchList), true); len(list) > 0 {
+		return list
 	}
-	for _, name := range names {
+	for _, name := range strings.Fields(strings.TrimRight(m.DomainName(), "\x00")) {
 		if name = strings.TrimSuffix(name, "."); isHostname(name) && len(list) < maxLabelled {
 			list = append(list, name)
 		}

@@ -1,10 +1,12 @@
 package network
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
@@ -140,12 +142,72 @@ func parseInformation(m *dhcpv6.Message) (lease6, error) {
 	l.refresh = max(m.Options.InformationRefreshTime(usualRefresh), leastRefresh)
 	l.servers = fromIPs(m.Options.DNS())
 	l.servers = l.servers[:min(len(l.servers), maxLabelled)]
-	if list := m.Options.DomainSearchList(); list != nil {
-		for _, name := range list.Labels {
-			if isHostname(name) && len(l.search) < maxLabelled {
-				l.search = append(l.search, name)
-			}
-		}
+	if list := m.GetOneOption(dhcpv6.OptionDomainSearchList); list != nil {
+		l.search = parseDomains(list.ToBytes(), false)
 	}
 	return l, nil
+}
+
+// options6 is what is read of messages: by the option that holds them (0: the
+// message), at which place they begin in it and which they are.
+var options6 = map[dhcpv6.OptionCode]struct {
+	from int
+	keep []dhcpv6.OptionCode
+}{
+	0: {0, []dhcpv6.OptionCode{
+		dhcpv6.OptionClientID, dhcpv6.OptionServerID, dhcpv6.OptionIANA, dhcpv6.OptionPreference, dhcpv6.OptionStatusCode,
+		dhcpv6.OptionRapidCommit, dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList,
+		dhcpv6.OptionInformationRefreshTime, optionSolMaxRT,
+	}},
+	dhcpv6.OptionIANA:   {12, []dhcpv6.OptionCode{dhcpv6.OptionIAAddr, dhcpv6.OptionStatusCode}}, // RFC 8415, 21.4
+	dhcpv6.OptionIAAddr: {24, []dhcpv6.OptionCode{dhcpv6.OptionStatusCode}},                      // 21.6
+}
+
+// parseMessage6 has the library read only those options: it reads all at once,
+// with a time that grows with the cube of the length where names are
+// compressed, which RFC 8415, 10, forbids.
+func parseMessage6(data []byte) (*dhcpv6.Message, error) {
+	if len(data) < dhcpv6.MessageHeaderSize {
+		return nil, errors.New("read message: too short")
+	}
+	kept, err := trim6(0, data[dhcpv6.MessageHeaderSize:])
+	if err != nil {
+		return nil, fmt.Errorf("read message: %w", err)
+	}
+	return dhcpv6.MessageFromBytes(append(bytes.Clone(data[:dhcpv6.MessageHeaderSize]), kept...))
+}
+
+// trim6 reads options (RFC 8415, 21.1: code and length of 2 bytes each, data)
+// and gives those that are wanted inside of the given one.
+func trim6(inside dhcpv6.OptionCode, data []byte) (kept []byte, err error) {
+	for len(data) > 0 {
+		if len(data) < 4 {
+			return nil, errors.New("an option is cut off")
+		}
+		code, length := dhcpv6.OptionCode(binary.BigEndian.Uint16(data)), int(binary.BigEndian.Uint16(data[2:]))
+		if length > len(data)-4 {
+			return nil, errors.New("an option is cut off")
+		}
+		value := data[4 : 4+length]
+		data = data[4+length:]
+		if !slices.Contains(options6[inside].keep, code) {
+			continue
+		}
+		if form, nested := options6[code]; nested {
+			if length < form.from {
+				return nil, fmt.Errorf("option %d is too short", code)
+			}
+			inner, err := trim6(code, value[form.from:])
+			if err != nil {
+				return nil, err
+			}
+			value = append(bytes.Clone(value[:form.from]), inner...)
+		}
+		if code == dhcpv6.OptionDomainSearchList && slices.ContainsFunc(value, func(b byte) bool { return b >= 0x80 }) {
+			continue // names of ASCII have no such byte, pointers have
+		}
+		kept = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(kept, uint16(code)), uint16(len(value)))
+		kept = append(kept, value...)
+	}
+	return kept, nil
 }

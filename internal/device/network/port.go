@@ -27,9 +27,10 @@ type port struct {
 	stop    context.CancelFunc
 	tasks   sync.WaitGroup
 	cable   cable
-	addrs   signal // fires when addresses change
-	advised signal // fires when routers advise otherwise about DHCPv6
-	flags   atomic.Uint32
+	addrs   signal        // fires when addresses change
+	advised signal        // fires when routers advise otherwise about DHCPv6
+	flags   atomic.Uint32 // what routers advise
+	said6   netip.Addr    // the DHCPv6 client's: as last logged
 
 	mu   sync.Mutex
 	open map[string]bool   // methods of which nothing is known yet

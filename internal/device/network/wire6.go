@@ -24,8 +24,8 @@ const (
 	allServers6 = "ff02::1:2"
 )
 
-// maxPacket6 bounds what is read of a message; longer ones make no sense.
-const maxPacket6 = 4096
+// maxPacket6 bounds what is read of a message: more than an Ethernet frame holds.
+const maxPacket6 = 2048
 
 // udpWire speaks from the interface's link-local address (RFC 8415, 16).
 type udpWire struct {
@@ -73,7 +73,7 @@ func (w *udpWire) read() {
 		if err != nil {
 			return
 		}
-		if m, err := dhcpv6.MessageFromBytes(buf[:n]); err == nil {
+		if m, err := parseMessage6(buf[:n]); err == nil {
 			select {
 			case w.in <- m:
 			default:

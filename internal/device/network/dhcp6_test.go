@@ -1,0 +1,339 @@
+package network
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/iana"
+)
+
+// net6 is a client on a net of which the test decides who answers what.
+type net6 struct {
+	begin   time.Time
+	client  *client6
+	cable   cable
+	in      chan *dhcpv6.Message
+	serve   func(*dhcpv6.Message) []*dhcpv6.Message // nil: nobody
+	log     []string                                // what the client does, with the time since the beginning
+	reports []string
+	taken   error // what apply gives
+}
+
+// simulate6 runs a client in a time that passes only while all wait.
+func simulate6(t *testing.T, run func(*client6, context.Context), test func(*net6)) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &net6{begin: time.Now()}
+		n.cable.set(true)
+		n.client = &client6{
+			duid: &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}}, iaid: [4]byte{0, 0, 0, 1},
+			cable: &n.cable, maxRT: solMaxRT,
+			open:  func(context.Context) (wire6, error) { n.in = make(chan *dhcpv6.Message, 8); return n, nil },
+			apply: func(_ context.Context, l lease6) error { n.note("apply " + l.addrs[0].ip.String()); return n.taken },
+			drop:  func(l lease6) { n.note("drop " + l.addrs[0].ip.String()) },
+			report: func(err error) {
+				if err != nil && !slices.Contains(n.reports, err.Error()) {
+					n.reports = append(n.reports, err.Error())
+				}
+			},
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { run(n.client, ctx); close(done) }()
+		test(n)
+		cancel()
+		<-done
+	})
+}
+
+func (n *net6) note(what string) { n.log = append(n.log, what) }
+
+func (n *net6) send(m *dhcpv6.Message) error {
+	n.note(m.MessageType.String())
+	parsed, err := dhcpv6.MessageFromBytes(m.ToBytes())
+	if err != nil || n.serve == nil {
+		return err
+	}
+	for _, answer := range n.serve(parsed) {
+		if answer != nil {
+			n.in <- answer
+		}
+	}
+	return nil
+}
+
+func (n *net6) inbox() <-chan *dhcpv6.Message { return n.in }
+func (n *net6) close()                        {}
+
+// take gives what the client has done since the last time.
+func (n *net6) take() []string {
+	synctest.Wait()
+	log := n.log
+	n.log = nil
+	return log
+}
+
+// answer6 makes a message of server number id that gives 2001:db8::id.
+func answer6(m *dhcpv6.Message, kind dhcpv6.MessageType, id byte, valid time.Duration, options ...dhcpv6.Option) *dhcpv6.Message {
+	a := &dhcpv6.Message{MessageType: kind, TransactionID: m.TransactionID}
+	a.AddOption(dhcpv6.OptClientID(m.Options.ClientID()))
+	a.AddOption(dhcpv6.OptServerID(&dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: net.HardwareAddr{2, 0, 0, 0, 1, id}}))
+	if ia := m.Options.OneIANA(); ia != nil && valid > 0 {
+		ip := netip.MustParseAddr("2001:db8::").As16()
+		ip[15] = id
+		ia = &dhcpv6.OptIANA{IaId: ia.IaId}
+		ia.Options.Add(&dhcpv6.OptIAAddress{IPv6Addr: ip[:], PreferredLifetime: valid, ValidLifetime: valid})
+		a.AddOption(ia)
+	}
+	for _, o := range options {
+		a.AddOption(o)
+	}
+	return a
+}
+
+// preference is option 7 (RFC 8415, 21.8).
+func preference(p byte) dhcpv6.Option {
+	return &dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionPreference, OptionData: []byte{p}}
+}
+
+// serve6 advertises by that server, and replies to everything else.
+func serve6(id byte, valid time.Duration) func(*dhcpv6.Message) []*dhcpv6.Message {
+	return func(m *dhcpv6.Message) []*dhcpv6.Message {
+		kind := dhcpv6.MessageTypeReply
+		if m.MessageType == dhcpv6.MessageTypeSolicit {
+			kind = dhcpv6.MessageTypeAdvertise
+		}
+		return []*dhcpv6.Message{answer6(m, kind, id, valid)}
+	}
+}
+
+func parsed(t *testing.T, m *dhcpv6.Message) *dhcpv6.Message {
+	t.Helper()
+	p, err := parseMessage6(m.ToBytes())
+	must(t, err)
+	return p
+}
+
+func TestAcquire6(t *testing.T) {
+	tests := map[string]struct {
+		preferences []byte // of servers 1, 2 …
+		want        string
+		atOnce      bool
+	}{
+		"first of equals": {[]byte{0, 0}, "2001:db8::1", false},
+		"best":            {[]byte{1, 9, 3}, "2001:db8::2", false},
+		"sure":            {[]byte{0, 255, 3}, "2001:db8::2", true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var asked time.Time
+			simulate6(t, (*client6).run, func(n *net6) {
+				n.serve = func(m *dhcpv6.Message) (list []*dhcpv6.Message) {
+					if m.MessageType == dhcpv6.MessageTypeSolicit {
+						asked = time.Now()
+						for i, p := range test.preferences {
+							list = append(list, parsed(t, answer6(m, dhcpv6.MessageTypeAdvertise, byte(i+1), time.Hour, preference(p))))
+						}
+						return list
+					}
+					if late := time.Since(asked); test.atOnce != (late == 0) || late > solTimeout*11/10 {
+						t.Errorf("the request comes %s after the solicitation", late)
+					}
+					mac := m.Options.ServerID().(*dhcpv6.DUIDLL).LinkLayerAddr
+					return []*dhcpv6.Message{answer6(m, dhcpv6.MessageTypeReply, mac[5], time.Hour)}
+				}
+				time.Sleep(5 * time.Second)
+				same(t, n.take(), "SOLICIT", "REQUEST", "apply "+test.want)
+				if late := asked.Sub(n.begin); late > maxDelay6 {
+					t.Errorf("the solicitation comes after %s", late)
+				}
+			})
+		})
+	}
+}
+
+func TestPauses6(t *testing.T) {
+	simulate6(t, (*client6).run, func(n *net6) {
+		var sent []time.Time
+		n.serve = func(m *dhcpv6.Message) []*dhcpv6.Message {
+			sent = append(sent, time.Now())
+			if len(sent) == 5 { // nothing to give, but a bound of two minutes (18.2.9)
+				status := &dhcpv6.OptStatusCode{StatusCode: iana.StatusNoAddrsAvail, StatusMessage: "all gone"}
+				bound := &dhcpv6.OptionGeneric{OptionCode: optionSolMaxRT, OptionData: []byte{0, 0, 0, 120}}
+				return []*dhcpv6.Message{parsed(t, answer6(m, dhcpv6.MessageTypeAdvertise, 1, 0, status, bound))}
+			}
+			return nil
+		}
+		time.Sleep(4 * time.Hour)
+		synctest.Wait()
+		last := time.Duration(0)
+		for i := range len(sent) - 1 {
+			got := sent[i+1].Sub(sent[i])
+			low, high := 2*last-last/10, 2*last+last/10
+			if i == 0 {
+				low, high = solTimeout, solTimeout*11/10+1
+			}
+			if high > solMaxRT {
+				low, high = solMaxRT*9/10, solMaxRT*11/10
+			}
+			if got < low-1 || got > high+1 {
+				t.Errorf("pause %d is %s, want %s to %s", i, got, low, high)
+			}
+			last = got
+		}
+		if len(sent) < 12 || n.client.maxRT != 2*time.Minute {
+			t.Errorf("%d messages, bound now %s, want two minutes", len(sent), n.client.maxRT)
+		}
+		same(t, n.reports, "no server answers")
+	})
+}
+
+func TestTimes6(t *testing.T) {
+	simulate6(t, (*client6).run, func(n *net6) {
+		n.serve = serve6(1, time.Hour)
+		time.Sleep(5 * time.Second)
+		same(t, n.take(), "SOLICIT", "REQUEST", "apply 2001:db8::1")
+		time.Sleep(30 * time.Minute) // T1 is half an hour
+		same(t, n.take(), "RENEW", "apply 2001:db8::1")
+		// Silence from now on: renewing at 60, rebinding at 78, the end at 90 minutes.
+		n.serve = nil
+		time.Sleep(29 * time.Minute)
+		same(t, n.take())
+		time.Sleep(17 * time.Minute)
+		renewals := n.take()
+		if len(renewals) < 5 || len(renewals) > 9 || len(slices.Compact(renewals)) != 1 || renewals[0] != "RENEW" {
+			t.Errorf("got %v, want renewals with pauses of 10, 20, 40 … seconds", renewals)
+		}
+		time.Sleep(2 * time.Minute)
+		if log := slices.Compact(n.take()); log[len(log)-1] != "REBIND" {
+			t.Errorf("got %v, want that it rebinds", log)
+		}
+		time.Sleep(13 * time.Minute)
+		if log := n.take(); !slices.Contains(log, "drop 2001:db8::1") || log[len(log)-1] != "SOLICIT" {
+			t.Errorf("got %v, want that the address goes and it begins anew", log)
+		}
+		// Another server comes.
+		n.serve = serve6(2, time.Hour)
+		time.Sleep(time.Hour)
+		if log := n.take(); !slices.Contains(log, "apply 2001:db8::2") {
+			t.Errorf("got %v, want the other server's address", log)
+		}
+	})
+}
+
+func TestForgotten6(t *testing.T) {
+	simulate6(t, (*client6).run, func(n *net6) {
+		n.serve = serve6(1, time.Hour)
+		time.Sleep(5 * time.Second)
+		n.take()
+		n.serve = func(m *dhcpv6.Message) []*dhcpv6.Message {
+			if m.MessageType == dhcpv6.MessageTypeRenew {
+				ia := &dhcpv6.OptIANA{IaId: m.Options.OneIANA().IaId}
+				ia.Options.Add(&dhcpv6.OptStatusCode{StatusCode: iana.StatusNoBinding})
+				return []*dhcpv6.Message{answer6(m, dhcpv6.MessageTypeReply, 1, 0, ia)}
+			}
+			return serve6(1, time.Hour)(m)
+		}
+		time.Sleep(30 * time.Minute)
+		same(t, n.take(), "RENEW", "REQUEST", "apply 2001:db8::1")
+	})
+}
+
+func TestDuplicate6(t *testing.T) {
+	simulate6(t, (*client6).run, func(n *net6) {
+		n.taken, n.serve = errDuplicate, serve6(1, time.Hour)
+		time.Sleep(4 * time.Second)
+		same(t, n.take(), "SOLICIT", "REQUEST", "apply 2001:db8::1", "DECLINE", "drop 2001:db8::1")
+		n.taken, n.serve = nil, serve6(2, time.Hour)
+		time.Sleep(10 * time.Second)
+		same(t, n.take(), "SOLICIT", "REQUEST", "apply 2001:db8::2")
+	})
+}
+
+func TestCable6(t *testing.T) {
+	simulate6(t, (*client6).run, func(n *net6) {
+		n.serve = serve6(1, time.Hour)
+		time.Sleep(5 * time.Second)
+		n.take()
+		replug := func() {
+			n.cable.set(false)
+			synctest.Wait()
+			n.cable.set(true)
+		}
+		replug()
+		time.Sleep(2 * time.Second)
+		same(t, n.take(), "CONFIRM")
+		n.serve = nil
+		replug()
+		time.Sleep(20 * time.Second)
+		if log := slices.Compact(n.take()); len(log) != 1 || log[0] != "CONFIRM" {
+			t.Errorf("got %v, want that the address stays on silence", log)
+		}
+		n.serve = func(m *dhcpv6.Message) []*dhcpv6.Message {
+			if m.MessageType == dhcpv6.MessageTypeConfirm {
+				return []*dhcpv6.Message{answer6(m, dhcpv6.MessageTypeReply, 1, 0, &dhcpv6.OptStatusCode{StatusCode: iana.StatusNotOnLink})}
+			}
+			return serve6(2, time.Hour)(m)
+		}
+		replug()
+		time.Sleep(12 * time.Second)
+		same(t, n.take(), "CONFIRM", "drop 2001:db8::1", "SOLICIT", "REQUEST", "apply 2001:db8::2")
+	})
+}
+
+func TestForeign6(t *testing.T) {
+	other := &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9}}
+	wrong := map[string]func(*dhcpv6.Message){
+		"transaction": func(m *dhcpv6.Message) { m.TransactionID[0]++ },
+		"client":      func(m *dhcpv6.Message) { m.UpdateOption(dhcpv6.OptClientID(other)) },
+		"no server":   func(m *dhcpv6.Message) { m.Options.Del(dhcpv6.OptionServerID) },
+		"kind":        func(m *dhcpv6.Message) { m.MessageType = dhcpv6.MessageTypeReconfigure },
+		"association": func(m *dhcpv6.Message) { m.Options.OneIANA().IaId[0]++ },
+		"loopback":    func(m *dhcpv6.Message) { m.Options.OneIANA().Options.OneAddress().IPv6Addr = net.IPv6loopback },
+		"lifetimes":   func(m *dhcpv6.Message) { m.Options.OneIANA().Options.OneAddress().PreferredLifetime = 2 * time.Hour },
+		"times": func(m *dhcpv6.Message) {
+			m.Options.OneIANA().T1, m.Options.OneIANA().T2 = time.Hour, time.Minute
+		},
+	}
+	for name, spoil := range wrong {
+		t.Run(name, func(t *testing.T) {
+			simulate6(t, (*client6).run, func(n *net6) {
+				n.serve = func(m *dhcpv6.Message) []*dhcpv6.Message {
+					answers := serve6(1, time.Hour)(m)
+					if m.MessageType == dhcpv6.MessageTypeSolicit {
+						bad := answer6(m, dhcpv6.MessageTypeAdvertise, 66, time.Hour, preference(255))
+						spoil(bad)
+						answers = append([]*dhcpv6.Message{parsed(t, bad)}, answers...)
+					}
+					return answers
+				}
+				time.Sleep(5 * time.Second)
+				same(t, n.take(), "SOLICIT", "REQUEST", "apply 2001:db8::1")
+			})
+		})
+	}
+}
+
+func TestInformation6(t *testing.T) {
+	var got lease6
+	ask := func(c *client6, ctx context.Context) { got, _ = c.information(ctx) }
+	simulate6(t, ask, func(n *net6) {
+		n.serve = func(m *dhcpv6.Message) []*dhcpv6.Message {
+			if m.Options.OneIANA() != nil {
+				t.Error("it asks for addresses")
+			}
+			return []*dhcpv6.Message{parsed(t, answer6(m, dhcpv6.MessageTypeReply, 1, 0,
+				dhcpv6.OptDNS(net.ParseIP("2001:db8::53"), net.ParseIP("fe80::53")), dhcpv6.OptInformationRefreshTime(time.Minute)))}
+		}
+		time.Sleep(2 * time.Second)
+		same(t, n.take(), "INFORMATION-REQUEST")
+	})
+	if want := []string{"2001:db8::53", "fe80::53%lan0"}; !slices.Equal(serverTexts(got.servers, "lan0"), want) || got.refresh != leastRefresh {
+		t.Errorf("got %v for %s, want %v for %s", got.servers, got.refresh, want, leastRefresh)
+	}
+}
