@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"ashlar/internal/contract/imageinfo"
 	"ashlar/internal/foundation/digest"
@@ -69,41 +71,74 @@ func copyDefinition(from, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+	if err := os.CopyFS(to, withoutOutput{os.DirFS(from)}); err != nil {
 		return fmt.Errorf("copy definition: %w", err)
 	}
-	return os.RemoveAll(filepath.Join(to, "out"))
+	return nil
 }
+
+// withoutOutput is a directory whose top has no entry "out".
+type withoutOutput struct{ fs.FS }
+
+func (w withoutOutput) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(w.FS, name)
+	if name == "." {
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "out" })
+	}
+	return entries, err
+}
+
+func (w withoutOutput) ReadLink(name string) (string, error) { return fs.ReadLink(w.FS, name) }
+
+func (w withoutOutput) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(w.FS, name) }
 
 func compareOutputs(a, b string) (*Verification, error) {
 	v := &Verification{Equal: true}
-	names, err := os.ReadDir(a)
-	if err != nil {
-		return nil, err
-	}
-	for _, entry := range names {
-		da, size, err := fileDigest(filepath.Join(a, entry.Name()))
+	names := map[string]bool{}
+	for _, dir := range []string{a, b} {
+		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return nil, err
 		}
-		db, _, err := fileDigest(filepath.Join(b, entry.Name()))
-		if err != nil {
-			return nil, err
-		}
-		v.Files = append(v.Files, imageinfo.File{Name: entry.Name(), Size: size, Digest: da})
-		if da == db {
-			continue
-		}
-		v.Equal = false
-		lines, err := CompareImages(filepath.Join(a, entry.Name()), filepath.Join(b, entry.Name()))
-		if err != nil {
-			return nil, err
-		}
-		for _, line := range lines {
-			v.Differences = append(v.Differences, entry.Name()+": "+line)
+		for _, entry := range entries {
+			names[entry.Name()] = true
 		}
 	}
+	for _, name := range sortedKeys(names) {
+		if err := v.compare(name, filepath.Join(a, name), filepath.Join(b, name)); err != nil {
+			return nil, err
+		}
+	}
+	v.Equal = len(v.Differences) == 0
 	return v, nil
+}
+
+// compare adds an artefact of two builds.
+func (v *Verification) compare(name, a, b string) error {
+	da, size, errA := fileDigest(a)
+	db, _, errB := fileDigest(b)
+	switch {
+	case errors.Is(errB, fs.ErrNotExist):
+		v.Differences = append(v.Differences, name+": only in the first")
+	case errors.Is(errA, fs.ErrNotExist):
+		v.Differences = append(v.Differences, name+": only in the second")
+		return nil
+	}
+	if errA != nil || errB != nil && !errors.Is(errB, fs.ErrNotExist) {
+		return errors.Join(errA, errB)
+	}
+	v.Files = append(v.Files, imageinfo.File{Name: name, Size: size, Digest: da})
+	if errB != nil || da == db {
+		return nil
+	}
+	lines, err := CompareImages(a, b)
+	if err == nil && len(lines) == 0 {
+		lines = []string{fmt.Sprintf("SHA-256 %s → %s", da, db)}
+	}
+	for _, line := range lines {
+		v.Differences = append(v.Differences, name+": "+line)
+	}
+	return err
 }
 
 func fileDigest(path string) (digest.Digest, int64, error) {

@@ -1,0 +1,200 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ashlar/internal/foundation/digest"
+	"ashlar/internal/foundation/tree"
+)
+
+// list gives the names below a directory, with their contents.
+func list(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		found[name] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// made is a generation of two files and a disk.
+func made(t *testing.T, text string) *generation {
+	t.Helper()
+	disk := filepath.Join(t.TempDir(), DiskImage)
+	if err := os.WriteFile(disk, []byte("disk of "+text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &generation{id: "1", disk: disk, files: map[string]tree.Entry{
+		"vmlinuz": tree.NewFile("vmlinuz", 0o444, []byte("kernel of "+text)), "initrd": tree.NewFile("initrd", 0o444, []byte("initrd of "+text)),
+	}}
+}
+
+func publisher(t *testing.T) *build {
+	def := parsed(t, "")
+	return &build{p: &project{def: def}}
+}
+
+func TestPublish(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "deep", "out")
+	b := publisher(t)
+	for _, text := range []string{"one", "two"} {
+		a, err := b.publish(made(t, text), out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := list(t, out)
+		if len(got) != 4 || got["vmlinuz"] != "kernel of "+text || got["initrd"] != "initrd of "+text || got[DiskImage] != "disk of "+text {
+			t.Errorf("published is %q", got)
+		}
+		sums := ""
+		for _, f := range a.Files {
+			if d := digest.Of([]byte(got[f.Name])); f.Digest != d || f.Size != int64(len(got[f.Name])) {
+				t.Errorf("%s is said to have %d bytes, %s", f.Name, f.Size, f.Digest)
+			}
+			sums += fmt.Sprintf("%s  %s\n", f.Digest, f.Name)
+		}
+		if got[SumsFile] != sums || len(a.Files) != 3 {
+			t.Errorf("the sums are\n%s\nwant\n%s", got[SumsFile], sums)
+		}
+	}
+}
+
+type brokenContent struct{}
+
+func (brokenContent) Open() (io.ReadCloser, error) { return nil, errors.New("broken") }
+
+// TestPublishFails: what was published stays whole, and nothing half-made is left.
+func TestPublishFails(t *testing.T) {
+	out := t.TempDir()
+	b := publisher(t)
+	if _, err := b.publish(made(t, "old"), out); err != nil {
+		t.Fatal(err)
+	}
+	before := list(t, out)
+	killed := filepath.Join(out, stagePrefix+"killed", "part")
+	if err := errors.Join(os.Mkdir(filepath.Dir(killed), 0o700), os.WriteFile(killed, []byte("half"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	bad := made(t, "new")
+	e := bad.files["vmlinuz"] // after initrd, which is written by then
+	e.Source = brokenContent{}
+	bad.files["vmlinuz"] = e
+	if _, err := b.publish(bad, out); err == nil || !strings.Contains(err.Error(), "broken") {
+		t.Errorf("the error is %v", err)
+	}
+	if after := list(t, out); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("the output was %q and is %q", before, after)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.publish(made(t, "x"), file); err == nil || !strings.Contains(err.Error(), "output directory") {
+		t.Errorf("into a file: %v", err)
+	}
+}
+
+func TestNoRoom(t *testing.T) {
+	for _, full := range []error{unix.ENOSPC, unix.EDQUOT} {
+		err := noRoom("store x", fmt.Errorf("write: %w", full))
+		if !errors.Is(err, full) || !strings.Contains(err.Error(), "store x is full: free some space, or run: ashlar store gc") {
+			t.Errorf("%v", err)
+		}
+	}
+	other := errors.New("other")
+	if err := noRoom("store x", other); err != other {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestCopySparse: any pattern of holes is copied byte for byte, and holes are
+// holes again.
+func TestCopySparse(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	for round := range 20 {
+		dir := t.TempDir()
+		from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+		size := rng.Int64N(8 << 20)
+		f, err := os.Create(from)
+		if err == nil {
+			err = f.Truncate(size)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range rng.IntN(4) {
+			if size > 0 {
+				at := rng.Int64N(size)
+				if _, err := f.WriteAt(make([]byte, min(1+rng.Int64N(9000), size-at)), at); err != nil { // zeros that are data
+					t.Fatal(err)
+				}
+				if _, err := f.WriteAt([]byte{1}, at); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := CopyIfAbsent(from, to); err != nil {
+			t.Fatal(err)
+		}
+		want, n, err := fileDigest(from)
+		if err != nil || n != size {
+			t.Fatal(n, err)
+		}
+		if got, _, err := fileDigest(to); err != nil || got != want {
+			t.Fatalf("round %d: %d bytes are copied wrong: %v", round, size, err)
+		}
+		var a, b unix.Stat_t
+		if err := errors.Join(unix.Stat(from, &a), unix.Stat(to, &b)); err != nil {
+			t.Fatal(err)
+		}
+		const slack = 64 // blocks of 512 bytes
+		if b.Blocks > a.Blocks+slack {
+			t.Errorf("round %d: %d blocks of data became %d", round, a.Blocks, b.Blocks)
+		}
+	}
+}
+
+// TestCopyIfAbsent: a machine's disk is never made anew.
+func TestCopyIfAbsent(t *testing.T) {
+	dir := t.TempDir()
+	image, disk := filepath.Join(dir, "image"), filepath.Join(dir, "disk")
+	for path, text := range map[string]string{image: "new", disk: "with state"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := CopyIfAbsent(image, disk); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, dir)["disk"]; got != "with state" {
+		t.Errorf("the disk has %q", got)
+	}
+	if err := CopyIfAbsent(filepath.Join(dir, "none"), filepath.Join(dir, "other")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no image: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "other")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("a disk was made of no image")
+	}
+}
