@@ -24,7 +24,6 @@ type blockCoder struct {
 	before     history // as of the end of the block before
 	blocks     int     // written in this frame
 
-	leastHuffmanBits      int // down to which limit to try codes
 	tree                  huffmanTable
 	treeHeader, tryHeader bitWriter
 	impossible            [512]byte

@@ -1,7 +1,5 @@
 package zstdblock
 
-import "math/bits"
-
 // chainFinder finds earlier places with the same four bytes: heads holds the
 // last one of each hash, links what came before each. Places count from one.
 type chainFinder struct {
@@ -10,8 +8,9 @@ type chainFinder struct {
 	shift  uint
 	depth  int
 	nice   int
+	sure   uint32
 	done   int // places below are in
-	heads3 []uint32
+	threes threeFinder
 }
 
 // restart empties the finder for a frame of so many bytes.
@@ -19,32 +18,11 @@ func (f *chainFinder) restart(size int, s *settings) {
 	f.shift = 32 - uint(hashBitsFor(size, s.hashBits))
 	f.heads = cleared(f.heads, 1<<(32-f.shift))
 	f.links = roomFor(f.links, size)
-	f.depth, f.nice, f.done = s.depth, s.nice, 0
-}
-
-// hashBitsFor gives smaller tables to short frames, which would pay more for
-// emptying them than for their content.
-func hashBitsFor(size, most int) int {
-	return min(max(bits.Len(uint(size)), 8), most)
-}
-
-// cleared gives n zeros, in old if it is long enough.
-func cleared(old []uint32, n int) []uint32 {
-	old = roomFor(old, n)
-	clear(old)
-	return old
-}
-
-// roomFor gives n numbers of any value, in old if it is long enough.
-func roomFor(old []uint32, n int) []uint32 {
-	if cap(old) < n {
-		return make([]uint32, n)
+	f.depth, f.nice, f.sure, f.done = s.depth, s.nice, uint32(s.sure), 0
+	if s.search != lazyChains {
+		f.threes.restart()
 	}
-	return old[:n]
 }
-
-// hash4 spreads four bytes over the top bits of a word.
-func hash4(v uint32) uint32 { return v * 2654435761 }
 
 // insert takes in all places below p.
 func (f *chainFinder) insert(src []byte, p int) {
@@ -82,72 +60,57 @@ func (f *chainFinder) find(src []byte, p, end, least int) (length, off int) {
 	return length, off
 }
 
-// matchLength counts the equal bytes at a and b, of which b is the later; it
-// stops at end.
-func matchLength(src []byte, a, b, end int) int {
-	from := b
-	for b+8 <= end {
-		if x := load64(src, a) ^ load64(src, b); x != 0 {
-			return b - from + bits.TrailingZeros64(x)>>3
-		}
-		a += 8
-		b += 8
-	}
-	for b < end && src[a] == src[b] {
-		a++
-		b++
-	}
-	return b - from
-}
-
-// fill finds the matches of the places in [from, to) that end before to.
+// fill finds the matches of the places in [from, to) that end before to. At the
+// places inside a match of nice bytes it does not look for any, and what is
+// left of a sure match is all that it notes of a place.
 func (f *chainFinder) fill(t *matchTable, src []byte, from, to int) {
-	t.first = roomFor(t.first, to-from+1)
-	t.found = t.found[:0]
-	known, knownOff, quiet := 0, uint32(0), 0
+	t.restart(to - from)
+	known, quiet := match{}, from
 	for p := from; p < to; p++ {
 		t.first[p-from] = uint32(len(t.found))
 		f.insert(src, p)
-		here := load32(src, p)
-		h3 := hash4(here<<8) >> (32 - hash3Bits)
-		at3 := int(f.heads3[h3]) - 1
-		f.heads3[h3] = uint32(p + 1)
 		if p < quiet || to-p < 4 {
-			known--
+			f.threes.insert(p, load32(src, p))
 			continue
 		}
-		if known--; known >= sureLength {
-			t.found = append(t.found, match{uint32(known), knownOff})
+		if known.length > 0 {
+			known.length--
+		}
+		if known.length >= f.sure {
+			f.threes.insert(p, load32(src, p))
+			t.found = append(t.found, known)
 			continue
 		}
-		best := minMatch - 1
-		if at3 >= 0 && (load32(src, at3)^here)<<8 == 0 {
-			best = minMatch
-			t.found = append(t.found, match{minMatch, uint32(p - at3)})
-		}
-		next := f.heads[hash4(here)>>f.shift]
-		for n := f.depth; next > 0 && n > 0; n-- {
-			at := int(next - 1)
-			next = f.links[at]
-			if src[at+best] != src[p+best] || load32(src, at) != here {
-				continue
-			}
-			if got := 4 + matchLength(src, at+4, p+4, to); got > best {
-				best = got
-				t.found = append(t.found, match{uint32(got), uint32(p - at)})
-				if p+got >= to || got >= f.nice {
-					break
-				}
-			}
-		}
-		if best > minMatch {
-			known, knownOff = best, t.found[len(t.found)-1].off
-		}
-		if best >= f.nice {
-			quiet = p + best
+		if known = f.search(t, src, p, to); int(known.length) >= f.nice {
+			quiet, known = p+int(known.length), match{}
 		}
 	}
 	t.first[to-from] = uint32(len(t.found))
 }
 
-const sureLength = 16
+// search puts the matches of p into the table and gives the longest, if it is
+// longer than three bytes.
+func (f *chainFinder) search(t *matchTable, src []byte, p, to int) (longest match) {
+	here := load32(src, p)
+	best := minMatch - 1
+	if off := f.threes.find(src, p, here); off > 0 {
+		best = minMatch
+		t.found = append(t.found, match{minMatch, uint32(off)})
+	}
+	next := f.heads[hash4(here)>>f.shift]
+	for n := f.depth; next > 0 && n > 0; n-- {
+		at := int(next - 1)
+		next = f.links[at]
+		if src[at+best] != src[p+best] || load32(src, at) != here {
+			continue
+		}
+		if got := 4 + matchLength(src, at+4, p+4, to); got > best {
+			best, longest = got, match{uint32(got), uint32(p - at)}
+			t.found = append(t.found, longest)
+			if got >= f.nice || p+got >= to {
+				break
+			}
+		}
+	}
+	return longest
+}

@@ -40,6 +40,9 @@ const (
 	Best    Level = 3
 )
 
+// Levels lists the levels, the fastest first.
+func Levels() []Level { return []Level{Fast, Default, Best} }
+
 // String gives the name of the level.
 func (l Level) String() string {
 	switch l {
@@ -53,9 +56,12 @@ func (l Level) String() string {
 	return fmt.Sprintf("level %d", int(l))
 }
 
+// Identity says whose bytes an encoder of the level makes: equal identities mean
+// equal bytes.
+func (l Level) Identity() string { return Name + " " + Version + " " + l.String() }
+
 // Encoder makes frames one after the other. It keeps its memory for the next
-// one: up to 12 MB at Fast and 40 MB at Best when blocks are 1 MiB, a third of
-// that when they are 128 KiB. It is for one goroutine.
+// one: MEMORY. It is for one goroutine.
 type Encoder struct {
 	settings settings
 	src      []byte // the frame's content, then padding
@@ -66,9 +72,9 @@ type Encoder struct {
 	table    matchTable
 	optimum  optimiser
 	counts   histogram
-	seqs     []sequence
 	splits   splitter
-	partSeqs []sequence
+	seqs     []sequence // of a block
+	partSeqs []sequence // of a part of it
 }
 
 // padding is how many bytes may be read behind the content.
@@ -77,7 +83,7 @@ const padding = 16
 // New makes an encoder. Levels that are not there are Default.
 func New(level Level) *Encoder {
 	e := &Encoder{settings: settingsOf(level)}
-	e.blocks.leastHuffmanBits = e.settings.leastHuffmanBits
+	e.optimum.nice = e.settings.nice
 	return e
 }
 
@@ -91,40 +97,76 @@ func (e *Encoder) Encode(dst, src []byte) []byte {
 	return e.frame(dst, src)
 }
 
+// frame appends one frame.
 func (e *Encoder) frame(dst, src []byte) []byte {
-	if need := len(src) + padding; cap(e.src) < need {
-		e.src = make([]byte, need)
-	}
-	e.size = len(src)
-	e.src = e.src[:e.size+padding]
-	copy(e.src, src)
-	clear(e.src[e.size:])
-	e.blocks.restart()
-	if e.settings.passes > 0 {
-		if e.settings.chain {
-			e.chains.restart(e.size, &e.settings)
-			e.chains.heads3 = cleared(e.chains.heads3, 1<<hash3Bits)
-		} else {
-			e.tree.restart(e.size, &e.settings)
-		}
-		e.optimum.nice = e.settings.nice
-	} else {
-		e.chains.restart(e.size, &e.settings)
-	}
+	e.restart(src)
 	for from := 0; ; from += maxBlock {
 		to := min(from+maxBlock, e.size)
-		if e.settings.passes > 0 {
-			e.parseOptimal(from, to)
-		} else {
-			e.seqs = e.parseLazy(e.seqs[:0], from, to)
-		}
-		e.writeParts(from, to)
+		e.parse(from, to)
+		e.write(from, to)
 		if to == e.size {
 			break
 		}
 	}
 	dst = appendFrameHeader(dst, e.size)
 	return append(dst, e.blocks.w.out[:e.blocks.w.pos]...)
+}
+
+// restart forgets the frame before.
+func (e *Encoder) restart(src []byte) {
+	e.size = len(src)
+	if cap(e.src) < e.size+padding {
+		e.src = make([]byte, e.size+padding)
+	}
+	e.src = e.src[:e.size+padding]
+	copy(e.src, src)
+	clear(e.src[e.size:])
+	e.blocks.restart()
+	if e.settings.search == optimalTree {
+		e.tree.restart(e.size, &e.settings)
+	} else {
+		e.chains.restart(e.size, &e.settings)
+	}
+}
+
+// parse chooses the sequences of a block. The optimal searches begin with the
+// prices of typical lengths and offsets, and of the literals of a quick guess.
+func (e *Encoder) parse(from, to int) {
+	e.seqs = e.seqs[:0]
+	switch e.settings.search {
+	case lazyChains:
+		e.seqs = e.parseLazy(e.seqs, from, to)
+		return
+	case optimalChains:
+		e.chains.fill(&e.table, e.src, from, to)
+	case optimalTree:
+		e.tree.fill(&e.table, e.src, from, to, e.size)
+	}
+	e.seqs = e.table.guess(e.seqs)
+	e.counts.count(e.src[from:to], e.seqs, e.blocks.rep)
+	e.counts.ll, e.counts.of, e.counts.ml = typical.ll, typical.of, typical.ml
+	e.optimum.prices.set(&e.counts)
+	e.seqs = e.optimum.parse(e.seqs[:0], e.src, from, from, to, e.blocks.rep, &e.table)
+}
+
+// write appends the sequences of src[from:to] as one zstd block or as several;
+// if the level wants it, each is parsed again at the prices that it has now.
+func (e *Encoder) write(from, to int) {
+	b := &e.blocks
+	src := e.src[from:to]
+	parts := e.splits.divide(src, e.seqs, b.rep, e.settings.parts)
+	begin := partEnd{}
+	for i, end := range parts {
+		part, seqs := src[begin.place:end.place], e.seqs[begin.seq:end.seq]
+		if e.settings.twice {
+			e.counts.count(part, seqs, b.rep)
+			e.optimum.prices.set(&e.counts)
+			seqs = e.optimum.parse(e.partSeqs[:0], e.src, from, from+begin.place, from+end.place, b.rep, &e.table)
+			e.partSeqs = seqs
+		}
+		b.writeBlock(part, seqs, to == e.size && i == len(parts)-1)
+		begin = end
+	}
 }
 
 // appendFrameHeader appends magic number and Frame_Header: RFC 8878, 3.1.1.1.
@@ -144,49 +186,3 @@ func appendFrameHeader(dst []byte, size int) []byte {
 	dst = append(dst, 2<<6|singleSegment)
 	return binary.LittleEndian.AppendUint32(dst, uint32(size))
 }
-
-// parseOptimal finds the cheapest sequences at the prices of the last pass,
-// pass after pass.
-func (e *Encoder) parseOptimal(from, to int) {
-	if e.settings.chain {
-		e.chains.fill(&e.table, e.src, from, to)
-	} else {
-		e.tree.fill(&e.table, e.src, from, to, e.size)
-	}
-	rep := e.blocks.rep
-	e.seqs = e.optimum.guess(e.seqs[:0], from, from, to, &e.table)
-	for pass := range e.settings.passes {
-		e.counts.count(e.src[from:to], e.seqs, rep)
-		if pass == 0 {
-			e.counts.ll, e.counts.of, e.counts.ml = typical.ll, typical.of, typical.ml
-		}
-		e.optimum.prices.set(&e.counts)
-		e.seqs = e.optimum.parse(e.seqs[:0], e.src, from, from, to, rep, &e.table)
-	}
-}
-
-// writeParts appends what the sequences of src[from:to] say as one block or as
-// several, whichever is shorter.
-func (e *Encoder) writeParts(from, to int) {
-	b := &e.blocks
-	src := e.src[from:to]
-	parts := []partEnd{{len(e.seqs), len(src)}}
-	if e.settings.split {
-		parts = e.splits.divide(src, e.seqs, b.rep)
-	}
-	begin := partEnd{}
-	for i, end := range parts {
-		seqs := e.seqs[begin.seq:end.seq]
-		if len(parts) > 1 && e.settings.reparse {
-			e.counts.count(src[begin.place:end.place], seqs, b.rep)
-			e.optimum.prices.set(&e.counts)
-			e.partSeqs = e.optimum.parse(e.partSeqs[:0], e.src, from, from+begin.place, from+end.place, b.rep, &e.table)
-			seqs = e.partSeqs
-		}
-		b.writeBlock(src[begin.place:end.place], seqs, to == e.size && i == len(parts)-1)
-		begin = end
-	}
-}
-
-// Levels lists the levels, the fastest first.
-func Levels() []Level { return []Level{Fast, Default, Best} }

@@ -9,6 +9,9 @@ const (
 	litTreeless
 )
 
+// leastHuffmanBits is down to which limit of the longest code to try.
+const leastHuffmanBits = 8
+
 // oneStream is up to how many literals go into one stream; more go into four,
 // which costs six bytes and lets decoders work on four at once.
 const oneStream = 1023
@@ -100,7 +103,7 @@ func (b *blockCoder) writeHuffman(literals []byte, counts *[256]uint32) bool {
 // length in bytes it gives. Shorter longest codes have shorter descriptions.
 func (b *blockCoder) chooseTree(counts *[256]uint32) (tree int) {
 	best := 0
-	for limit := maxHuffmanBits; limit >= b.leastHuffmanBits; limit-- {
+	for limit := maxHuffmanBits; limit >= leastHuffmanBits; limit-- {
 		var try huffmanTable
 		try.build(counts, limit)
 		b.tryHeader.reset()

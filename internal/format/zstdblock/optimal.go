@@ -182,27 +182,18 @@ func (o *optimiser) collect(seqs []sequence, n int) []sequence {
 }
 
 // guess appends the sequences that a quick look at the matches suggests: for
-// the first histogram.
-func (o *optimiser) guess(seqs []sequence, start, from, to int, f *matchTable) []sequence {
-	anchor := from
-	for p := from; p < to; {
-		here := longestOf(f.at(p-start), to-p)
-		if here.length < 4 || p+1 < to && longestOf(f.at(p+1-start), to-p-1).length > here.length {
-			p++
+// the first prices of literals.
+func (t *matchTable) guess(seqs []sequence) []sequence {
+	anchor, n := 0, len(t.first)-1
+	for i := 0; i < n; {
+		here := t.longest(i, n-i)
+		if here.length < 4 || i+1 < n && t.longest(i+1, n-i-1).length > here.length {
+			i++
 			continue
 		}
-		seqs = append(seqs, sequence{uint32(p - anchor), here.length, here.off})
-		p += int(here.length)
-		anchor = p
+		seqs = append(seqs, sequence{uint32(i - anchor), here.length, here.off})
+		i += int(here.length)
+		anchor = i
 	}
 	return seqs
-}
-
-func longestOf(found []match, most int) match {
-	if len(found) == 0 {
-		return match{}
-	}
-	m := found[len(found)-1]
-	m.length = min(m.length, uint32(most))
-	return m
 }

@@ -7,8 +7,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-func levels() []Level { return []Level{Fast, Default, Best} }
-
 // decode gives what the library makes of frames.
 func decode(t testing.TB, frames []byte) []byte {
 	t.Helper()
@@ -32,11 +30,11 @@ func FuzzEncode(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("ashlar"), 100))
 	f.Add(bytes.Repeat([]byte{0}, maxBlock+1))
 	used := map[Level]*Encoder{}
-	for _, l := range levels() {
+	for _, l := range Levels() {
 		used[l] = New(l)
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		for _, l := range levels() {
+		for _, l := range Levels() {
 			frame := New(l).Encode(nil, src)
 			if got := decode(t, frame); !bytes.Equal(got, src) {
 				t.Fatalf("%v: decoded otherwise", l)

@@ -1,10 +1,13 @@
 package zstdblock
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
-// maxParts is into how many pieces of equal length a block is cut to see where
-// its statistics change.
-const maxParts = 32
+// maxParts is into how many pieces of equal length a block may be cut to see
+// where its statistics change.
+const maxParts = 64
 
 // partEnd is where a part of a block ends.
 type partEnd struct {
@@ -24,8 +27,8 @@ type splitter struct {
 
 // divide gives the ends of the parts into which the content is best divided.
 // It ends parts only where a match ends.
-func (d *splitter) divide(content []byte, seqs []sequence, rep repeats) []partEnd {
-	n := d.cut(content, seqs, rep)
+func (d *splitter) divide(content []byte, seqs []sequence, rep repeats, pieces int) []partEnd {
+	n := d.cut(content, seqs, rep, pieces)
 	for end := 1; end <= n; end++ {
 		d.costs[end] = math.MaxInt64
 		for from := range end {
@@ -39,15 +42,13 @@ func (d *splitter) divide(content []byte, seqs []sequence, rep repeats) []partEn
 	for end := n; end > 0; end = d.from[end] {
 		d.parts = append(d.parts, d.ends[end])
 	}
-	for i, j := 0, len(d.parts)-1; i < j; i, j = i+1, j-1 {
-		d.parts[i], d.parts[j] = d.parts[j], d.parts[i]
-	}
+	slices.Reverse(d.parts)
 	return d.parts
 }
 
 // cut adds up the histograms of the pieces and gives how many there are.
-func (d *splitter) cut(content []byte, seqs []sequence, rep repeats) int {
-	piece := max(len(content)/maxParts, 1<<10)
+func (d *splitter) cut(content []byte, seqs []sequence, rep repeats, pieces int) int {
+	piece := max(len(content)/pieces, 1<<10)
 	sum := histogram{}
 	d.sums[0] = sum
 	n, place := 0, 0
@@ -55,7 +56,7 @@ func (d *splitter) cut(content []byte, seqs []sequence, rep repeats) int {
 		if place >= (n+1)*piece && len(content)-place >= piece/2 {
 			n++
 			d.sums[n], d.ends[n] = sum, partEnd{i, place}
-			if n == maxParts-1 {
+			if n == pieces-1 {
 				piece = math.MaxInt / maxParts
 			}
 		}
@@ -80,7 +81,7 @@ func (d *splitter) cut(content []byte, seqs []sequence, rep repeats) int {
 const (
 	blockOverhead  = 14 * 8
 	treeOverhead   = 24
-	treePerSymbol  = 4
+	treePerSymbol  = 3
 	tableOverhead  = 8
 	tablePerSymbol = 4
 )
@@ -113,7 +114,7 @@ func tableCost(from, to []uint32, standard *fseCounts) int64 {
 	return min(cost, other)
 }
 
-// content is how many symbols there are and how many bits they hold, in 65536ths.
+// contents is how many symbols there are and how many bits they hold, in 65536ths.
 type contents struct {
 	total uint32
 	bits  int64

@@ -1,34 +1,16 @@
 package zstdblock
 
-// matchTable holds the matches of all places of a block.
-type matchTable struct {
-	found []match  // ascending lengths at each place
-	first []uint32 // where in found the matches of a place begin
-}
-
-// at gives the matches of a place, counted from the start of the block.
-func (t *matchTable) at(i int) []match { return t.found[t.first[i]:t.first[i+1]] }
-
-// match is an earlier place with the same bytes.
-type match struct {
-	length, off uint32
-}
-
 // treeFinder finds, for each place, the nearest earlier place for each length
 // of equal bytes. All places with equal hashes of four bytes hang in a binary
-// tree, sorted by what follows them, the latest place at the root. Matches of
-// three bytes come from a table of the last place of each hash.
+// tree, sorted by what follows them, the latest place at the root.
 type treeFinder struct {
 	heads  []uint32 // places plus one
-	heads3 []uint32
+	threes threeFinder
 	kids   []uint32 // of place p: 2*p sorts before it, 2*p+1 behind it
 	shift  uint
 	depth  int
 	nice   int
 }
-
-// hash3Bits is the size of the table for matches of three bytes.
-const hash3Bits = 15
 
 // foundPerPlace bounds found, to so many times the block's length; a block
 // that has more keeps the longest match of the places after that.
@@ -38,7 +20,7 @@ const foundPerPlace = 10
 func (f *treeFinder) restart(size int, s *settings) {
 	f.shift = 32 - uint(hashBitsFor(size, s.hashBits))
 	f.heads = cleared(f.heads, 1<<(32-f.shift))
-	f.heads3 = cleared(f.heads3, 1<<hash3Bits)
+	f.threes.restart()
 	f.kids = roomFor(f.kids, 2*size)
 	f.depth, f.nice = s.depth, s.nice
 }
@@ -46,8 +28,7 @@ func (f *treeFinder) restart(size int, s *settings) {
 // fill finds the matches of the places in [from, to) that end before to; size
 // is where the frame ends. Inside a match of nice bytes nothing is looked for.
 func (f *treeFinder) fill(t *matchTable, src []byte, from, to, size int) {
-	t.first = roomFor(t.first, to-from+1)
-	t.found = t.found[:0]
+	t.restart(to - from)
 	for p, quiet := from, from; p < to; p++ {
 		t.first[p-from] = uint32(len(t.found))
 		if p < quiet {
@@ -71,12 +52,10 @@ func (f *treeFinder) search(t *matchTable, src []byte, p, to, size int) int {
 		return 0
 	}
 	here := load32(src, p)
-	h3 := hash4(here<<8) >> (32 - hash3Bits)
-	if at := int(f.heads3[h3]) - 1; at >= 0 && (load32(src, at)^here)<<8 == 0 && p+minMatch <= to {
+	if off := f.threes.find(src, p, here); off > 0 {
 		best = minMatch
-		t.found = append(t.found, match{minMatch, uint32(p - at)})
+		t.found = append(t.found, match{minMatch, uint32(off)})
 	}
-	f.heads3[h3] = uint32(p + 1)
 
 	h := hash4(here) >> f.shift
 	next := f.heads[h]
@@ -145,7 +124,7 @@ func (f *treeFinder) insert(src []byte, p, size int) {
 		return
 	}
 	here := load32(src, p)
-	f.heads3[hash4(here<<8)>>(32-hash3Bits)] = uint32(p + 1)
+	f.threes.insert(p, here)
 	h := hash4(here) >> f.shift
 	next := f.heads[h]
 	f.heads[h] = uint32(p + 1)
