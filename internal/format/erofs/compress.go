@@ -21,7 +21,7 @@ const MaxCluster = 1 << 20
 const segmentSize = 1 << 20
 
 // maxTail is the longest compressed or plain rest of a file that goes behind its inode.
-const maxTail = 3 << 10
+const maxTail = 7 << 9
 
 // Compressor makes the clusters of files. Its results are part of images that must
 // come out equal years later. The zero value is none: files are stored as they are.
@@ -113,7 +113,7 @@ func LZ4(level int) (Compressor, error) {
 		return Compressor{}, fmt.Errorf("lz4 level %d: want 1 to 12, or 0 for the best for images", level)
 	}
 	if level == 0 {
-		level = 7
+		level = 5
 	}
 	return Compressor{
 		name:      fmt.Sprintf("ashlar lz4 %d level %d", lz4.Version, level),

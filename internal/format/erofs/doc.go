@@ -31,6 +31,6 @@
 // # What it does not do
 //
 // Blocks of other sizes, several devices, fragments and long xattr prefixes are neither
-// written nor read, lzma and lz4 of before Linux 5.4 are not read. Holes of compressed files are
+// written nor read, lzma, deflate and zstd are not read. Holes of compressed files are
 // stored, which takes a block for a megabyte of zeros.
 package erofs

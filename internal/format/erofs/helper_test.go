@@ -76,6 +76,19 @@ func imageFile(t testing.TB, data []byte) string {
 	return name
 }
 
+func readImage(t testing.TB, data []byte) *tree.Tree {
+	t.Helper()
+	r, err := Open(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := r.Tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
 // describe shows all that a tree holds, a line for each path. Names of one
 // inode show the first of them by path.
 func describe(t testing.TB, tr *tree.Tree) string {

@@ -1,17 +1,12 @@
 package erofs
 
-// maxGaps is how many unfinished blocks of metadata are kept open.
-const maxGaps = 64
-
-// gap is the unused end of a block of metadata.
-type gap struct{ at, size int64 }
-
 // placer gives inodes their places in the metadata area. An inode starts at a
 // multiple of 32; what stands behind it as its tail must not cross the end of a block.
-// Small inodes go into the smallest gap that holds them, else to the end.
+// What is small goes into the smallest unused end of a block that holds it, of equal
+// ones into the latest, else to the end of the area.
 type placer struct {
-	at   int64 // the end
-	gaps []gap // oldest first
+	at   int64                         // the end
+	gaps [BlockSize / slotSize][]int64 // unused ends of blocks, by their size in slots
 }
 
 // place gives the place of an inode with so many bytes of head and tail. whole
@@ -30,30 +25,31 @@ func (p *placer) place(head, tail int64, whole bool) int64 {
 
 // fit places what is not larger than a block and a multiple of 32 bytes.
 func (p *placer) fit(size int64) int64 {
-	best := -1
-	for i, g := range p.gaps {
-		if g.size >= size && (best < 0 || g.size < p.gaps[best].size) {
-			best = i
-		}
-	}
 	p.at = alignUp(p.at, slotSize)
 	left := -p.at & (BlockSize - 1) // before the end of the last block
-	if best >= 0 && (left < size || p.gaps[best].size < left) {
-		g := &p.gaps[best]
-		at := g.at
-		if g.at, g.size = g.at+size, g.size-size; g.size == 0 {
-			p.gaps = append(p.gaps[:best], p.gaps[best+1:]...)
+	for slots := size / slotSize; slots < int64(len(p.gaps)); slots++ {
+		if slots*slotSize == left {
+			break
 		}
-		return at
+		if last := len(p.gaps[slots]) - 1; last >= 0 {
+			at := p.gaps[slots][last]
+			p.gaps[slots] = p.gaps[slots][:last]
+			p.leave(at+size, slots*slotSize-size)
+			return at
+		}
 	}
-	if left > 0 && left < size {
-		if len(p.gaps) == maxGaps {
-			p.gaps = append(p.gaps[:0], p.gaps[1:]...)
-		}
-		p.gaps = append(p.gaps, gap{p.at, left})
+	if left < size {
+		p.leave(p.at, left)
 		p.at += left
 	}
 	at := p.at
 	p.at += size
 	return at
+}
+
+// leave notes an unused end of a block.
+func (p *placer) leave(at, size int64) {
+	if size > 0 {
+		p.gaps[size/slotSize] = append(p.gaps[size/slotSize], at)
+	}
 }

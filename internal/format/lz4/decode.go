@@ -11,11 +11,27 @@ var (
 // Decode unpacks a block into dst, which must have the block's plain size, and
 // gives how much of it was filled. A block that has more is an error; one that has
 // less is not, the caller sees it by the number.
-func Decode(dst, src []byte) (int, error) {
+func Decode(dst, src []byte) (int, error) { return decode(dst, src, false) }
+
+// DecodeStart fills dst with the first bytes of a block. What stands behind
+// them is not looked at: it may be more of the block, or something else.
+func DecodeStart(dst, src []byte) error {
+	n, err := decode(dst, src, true)
+	if err == nil && n < len(dst) {
+		return errShort
+	}
+	return err
+}
+
+// decode unpacks a block; part allows it to have more than dst.
+func decode(dst, src []byte, part bool) (int, error) {
 	at := 0
 	for len(src) > 0 {
 		token := src[0]
 		literals, rest, err := length(int(token>>4), src[1:], len(dst)-at)
+		if part && (errors.Is(err, errOverrun) || literals == len(dst)-at) {
+			return at + copy(dst[at:], rest), nil
+		}
 		if err != nil {
 			return at, err
 		}
@@ -34,11 +50,15 @@ func Decode(dst, src []byte) (int, error) {
 			return at, errDistance
 		}
 		var match int
-		if match, src, err = length(int(token&15), src[2:], len(dst)-at); err != nil {
-			return at, err
+		match, src, err = length(int(token&15), src[2:], len(dst)-at)
+		if match += minMatch; part && (errors.Is(err, errOverrun) || err == nil && match >= len(dst)-at) {
+			return repeat(dst, at, distance, len(dst)-at), nil
 		}
-		if match += minMatch; match > len(dst)-at {
-			return at, errOverrun
+		if err == nil && match > len(dst)-at {
+			err = errOverrun
+		}
+		if err != nil {
+			return at, err
 		}
 		at = repeat(dst, at, distance, match)
 	}
@@ -54,12 +74,9 @@ func length(n int, src []byte, most int) (int, []byte, error) {
 		n += int(src[0])
 		more = src[0] == 255
 		src = src[1:]
-		if n > most {
-			return 0, nil, errOverrun
-		}
 	}
 	if n > most {
-		return 0, nil, errOverrun
+		return n, src, errOverrun
 	}
 	return n, src, nil
 }

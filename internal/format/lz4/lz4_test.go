@@ -72,6 +72,13 @@ func blocks(t testing.TB, effort, size, limit int, src []byte) [][]byte {
 		if _, err := Decode(plain[:n-1], block); err == nil {
 			t.Fatalf("block at %d: fits into less than its size", at)
 		}
+		start := make([]byte, n*2/3)
+		if err := DecodeStart(start, append(block[:len(block):len(block)], "more"...)); err != nil || !bytes.Equal(start, src[at:at+len(start)]) {
+			t.Fatalf("block at %d: the first %d bytes of %d: %v", at, len(start), n, err)
+		}
+		if err := DecodeStart(make([]byte, n+1), block); err == nil {
+			t.Fatalf("block at %d: has more than its size", at)
+		}
 		all = append(all, block)
 		at += n
 	}
@@ -173,8 +180,15 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, block []byte) {
 		dst := make([]byte, 8192)
-		if n, err := Decode(dst, block); n > len(dst) || err == nil && len(block) == 0 {
+		n, err := Decode(dst, block)
+		if n > len(dst) || err == nil && len(block) == 0 {
 			t.Errorf("%d bytes, %v", n, err)
+		}
+		if err == nil && n > 0 {
+			start := make([]byte, (n+1)/2)
+			if err := DecodeStart(start, block); err != nil || !bytes.Equal(start, dst[:len(start)]) {
+				t.Errorf("the first %d of %d bytes: %v", len(start), n, err)
+			}
 		}
 	})
 }

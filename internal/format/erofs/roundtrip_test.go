@@ -1,0 +1,226 @@
+package erofs
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ashlar/internal/foundation/digest"
+	"ashlar/internal/foundation/tree"
+	"ashlar/internal/foundation/uuid"
+)
+
+func TestRoundTrip(t *testing.T) {
+	for name, opt := range manners(t) {
+		tr := sample(t)
+		data, _ := writeImage(t, tr, opt)
+		if diff := cmp.Diff(describe(t, tr), describe(t, readImage(t, data))); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestGolden holds the bytes: whatever changes them invalidates every digest that
+// locks and manifests keep, and must change the compressor's name or say so loudly.
+func TestGolden(t *testing.T) {
+	want := map[string]string{}
+	for name, opt := range manners(t) {
+		opt.Epoch, opt.UUID, opt.Label = 1_750_000_000, uuid.Derive("golden"), "golden"
+		data, _ := writeImage(t, sample(t), opt)
+		if got := digest.Of(data).String(); got != want[name] {
+			t.Errorf("%s: image of the sample tree has digest %s, want %s", name, got, want[name])
+		}
+		r, err := Open(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := Info{Inodes: 22, Blocks: uint32(len(data) / BlockSize), Time: opt.Epoch, UUID: opt.UUID, Label: opt.Label, Compressed: opt.compressed()}
+		if diff := cmp.Diff(info, r.Info()); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestStats(t *testing.T) {
+	tr := sample(t)
+	_, got := writeImage(t, tr, Options{ChunkSize: 64 << 10})
+	want := Stats{
+		Size: got.Size, StoredBytes: got.StoredBytes, TailBytes: 38, MetadataBytes: got.MetadataBytes,
+		Inodes: tr.Len() - 3, Files: 11, ContentBytes: got.ContentBytes, Duplicates: 1, DuplicateBytes: 300_000, ZeroChunks: 15 + 16,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if got.Size != BlockSize+got.StoredBytes+got.MetadataBytes {
+		t.Errorf("%d bytes are not the superblock, %d of content and %d of metadata", got.Size, got.StoredBytes, got.MetadataBytes)
+	}
+	opt := Options{Compressor: compressor(t, "lz4", 1), Cache: &blockMap{blocks: map[string][]byte{}}}
+	_, first := writeImage(t, tr, opt)
+	_, again := writeImage(t, tr, opt)
+	if first.CacheHits != 0 || again.Segments != 10 || again.CacheHits != again.Segments {
+		t.Errorf("%d and then %d of %d segments came from the cache", first.CacheHits, again.CacheHits, again.Segments)
+	}
+}
+
+// TestEqualFilesAreEqualBlocks has files at different places of different trees.
+func TestEqualFilesAreEqualBlocks(t *testing.T) {
+	for name, opt := range manners(t) {
+		one, other := &tree.Tree{}, &tree.Tree{}
+		put(t, one, tree.NewDir(".", 0o755), tree.NewFile("a", 0o644, words(1, 77_777)), tree.NewFile("b", 0o644, words(2, 333_333)))
+		put(t, other, tree.NewDir(".", 0o755), tree.NewFile("a", 0o644, words(3, 5555)), tree.NewFile("c", 0o600, words(2, 333_333)))
+		blocks := func(tr *tree.Tree) map[string]bool {
+			data, _ := writeImage(t, tr, opt)
+			all := map[string]bool{}
+			for at := BlockSize; at < len(data); at += BlockSize {
+				all[string(data[at:at+BlockSize])] = true
+			}
+			return all
+		}
+		b := &tree.Tree{}
+		put(t, b, tree.NewDir(".", 0o755), *one.Get("b"))
+		alone, first, second := blocks(b), blocks(one), blocks(other)
+		missing := 0
+		for block := range alone {
+			if !first[block] || !second[block] {
+				missing++
+			}
+		}
+		if missing > 1 { // the metadata
+			t.Errorf("%s: %d of %d blocks of a file are not in both images", name, missing, len(alone))
+		}
+	}
+}
+
+// TestSharedChunks has a file that differs from another in one chunk.
+func TestSharedChunks(t *testing.T) {
+	data := words(1, 100*BlockSize)
+	changed := bytes.Clone(data)
+	changed[50*BlockSize+7] ^= 1
+	tr := &tree.Tree{}
+	put(t, tr, tree.NewDir(".", 0o755), tree.NewFile("a", 0o644, data), tree.NewFile("b", 0o644, changed))
+	image, stats := writeImage(t, tr, Options{ChunkSize: BlockSize})
+	if stats.SharedChunks != 99 || stats.StoredBytes != 101*BlockSize {
+		t.Errorf("%d chunks are shared, %d bytes stored", stats.SharedChunks, stats.StoredBytes)
+	}
+	if diff := cmp.Diff(describe(t, tr), describe(t, readImage(t, image))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestSameBytes writes one tree under different conditions that must not show.
+func TestSameBytes(t *testing.T) {
+	for name, opt := range manners(t) {
+		for seed := range uint64(2) {
+			tr := randomTree(t, rand.New(rand.NewPCG(seed, 3)), 120)
+			opt.Workers, opt.Cache = 1, nil
+			want, _ := writeImage(t, tr, opt)
+			cache := &blockMap{blocks: map[string][]byte{}}
+			for _, workers := range []int{2, 7, 1, 7} {
+				opt.Workers, opt.Cache = workers, cache
+				got, stats := writeImage(t, tr.Clone(), opt)
+				if !bytes.Equal(want, got) {
+					t.Fatalf("%s, seed %d: %d workers with %d cache hits give other bytes", name, seed, workers, stats.CacheHits)
+				}
+			}
+		}
+	}
+}
+
+// TestDamagedCache has every cached segment damaged: the image must not change.
+func TestDamagedCache(t *testing.T) {
+	cache := &blockMap{blocks: map[string][]byte{}}
+	opt := Options{Compressor: compressor(t, "lz4", 1), Cache: cache}
+	want, _ := writeImage(t, sample(t), opt)
+	n := 0
+	for key, block := range cache.blocks {
+		switch n++; n % 4 {
+		case 0:
+			cache.blocks[key] = block[:len(block)/2]
+		case 1:
+			block[len(block)-1] ^= 1
+		case 2:
+			cache.blocks[key] = nil
+		case 3:
+			block[0] ^= 1
+		}
+	}
+	got, stats := writeImage(t, sample(t), opt)
+	if n < 10 || !bytes.Equal(want, got) || stats.CacheHits != 0 {
+		t.Errorf("damaged cache of %d: %d hits, same image: %v", n, stats.CacheHits, bytes.Equal(want, got))
+	}
+}
+
+func TestRandomTrees(t *testing.T) {
+	for name, opt := range manners(t) {
+		for seed := range uint64(12) {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			tr := randomTree(t, rng, 1+rng.IntN(150))
+			data, _ := writeImage(t, tr, opt)
+			if diff := cmp.Diff(describe(t, tr), describe(t, readImage(t, data))); diff != "" {
+				t.Fatalf("%s, seed %d: %s", name, seed, diff)
+			}
+		}
+	}
+}
+
+// randomTree makes a tree of n entries of all kinds.
+func randomTree(t testing.TB, rng *rand.Rand, n int) *tree.Tree {
+	t.Helper()
+	tr := &tree.Tree{}
+	put(t, tr, tree.NewDir(".", 0o755))
+	dirs, inodes := []string{"."}, []string(nil)
+	for i := range n {
+		name, err := tree.Clean(dirs[rng.IntN(len(dirs))] + "/" + strings.Repeat("name-.", rng.IntN(9)) + fmt.Sprint(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := tree.Entry{Path: name, Kind: tree.File, Mode: uint32(rng.IntN(0o10000)), UID: uint32(rng.IntN(5)), GID: rng.Uint32(), MTime: int64(rng.Uint32() % 3 * 1000)}
+		if rng.IntN(6) == 0 { // user.* is for files and directories only
+			e.Xattrs = []tree.Xattr{{Name: "security.s", Value: noise(uint64(rng.IntN(3)), rng.IntN(300))}, {Name: "trusted.t", Value: []byte("v")}}
+		}
+		switch kind := rng.IntN(12); {
+		case kind < 2:
+			e.Kind = tree.Dir
+			dirs = append(dirs, name)
+		case kind == 2:
+			e.Kind, e.Target = tree.Symlink, strings.Repeat("t", 1+rng.IntN(200))
+		case kind == 3 && len(inodes) > 0:
+			e = tree.Entry{Path: name, Kind: tree.HardLink, Target: inodes[rng.IntN(len(inodes))]}
+		case kind == 4:
+			e.Kind, e.Major, e.Minor = tree.CharDevice, uint32(rng.IntN(4096)), uint32(rng.IntN(1<<20))
+		case kind == 5:
+			e.Kind = tree.Fifo
+		default:
+			data := randomContent(rng)
+			e.Size, e.Source = int64(len(data)), tree.Bytes(data)
+			if rng.IntN(2) == 0 {
+				e.Digest = digest.Of(data)
+			}
+		}
+		put(t, tr, e)
+		if e.Kind != tree.Dir && e.Kind != tree.HardLink {
+			inodes = append(inodes, name)
+		}
+	}
+	return tr
+}
+
+// randomContent gives text, noise or zeros; every third comes twice or more.
+func randomContent(rng *rand.Rand) []byte {
+	seed, size := rng.Uint64(), rng.IntN(1<<(2+rng.IntN(15)))
+	if rng.IntN(3) == 0 {
+		seed = uint64(rng.IntN(5))
+		size = int(1000 * (seed + 1) * (seed + 1))
+	}
+	switch seed % 5 {
+	case 0:
+		return noise(seed, size)
+	case 1:
+		return make([]byte, size)
+	}
+	return words(seed, size)
+}
