@@ -27,7 +27,15 @@ func TestRoundTrip(t *testing.T) {
 // TestGolden holds the bytes: whatever changes them invalidates every digest that
 // locks and manifests keep, and must change the compressor's name or say so loudly.
 func TestGolden(t *testing.T) {
-	want := map[string]string{}
+	want := map[string]string{
+		"chunks":       "5390fe84e32168548765e54e22743722c5d4bb85f9deed36f1980122bbf96221",
+		"large chunks": "4db146dc15db83ff7cf82fa66cc7e00c073922669f4f51d7f0753cd92eb25fca",
+		"lz4":          "da58d7e543d55620ac0337151b71dbbec4780666158e432da1e0a613960b3f03",
+		"lz4 1M":       "89cbe422d8137c9041d073a43639752f9ca0ee65eb48cd50a91161fa3fc4ba86",
+		"lz4 4K":       "748b36f7703a8aecfcd7bd7de8e172016a078acec3a3919ffcdc08b4b94671b7",
+		"lz4 64K":      "b08ed4e1602fd80ae535d3c1d70bd114e90f915a37d1438dfa9a4120b92b50f9",
+		"plain":        "5fb9c07da9bb6f60cc25d0d126b7310af94ac6833d9c5ded59ab0ad30e7f1ddb",
+	}
 	for name, opt := range manners(t) {
 		opt.Epoch, opt.UUID, opt.Label = 1_750_000_000, uuid.Derive("golden"), "golden"
 		data, _ := writeImage(t, sample(t), opt)
