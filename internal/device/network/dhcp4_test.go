@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,8 +21,9 @@ type net4 struct {
 	client  *client4
 	cable   cable
 	in      chan *dhcpv4.DHCPv4
+	mu      sync.Mutex
 	serve   func(*dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 // nil: nobody
-	log     []string                              // what the client does, with the seconds since the beginning
+	log     []string                              // what the client does, with the time since the beginning
 	reports []string
 }
 
@@ -51,7 +53,16 @@ func simulate4(t *testing.T, test func(*net4)) {
 	})
 }
 
+// serving says who answers from now on.
+func (n *net4) serving(serve func(*dhcpv4.DHCPv4) []*dhcpv4.DHCPv4) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.serve = serve
+}
+
 func (n *net4) note(what string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.log = append(n.log, time.Since(n.begin).Round(100*time.Millisecond).String()+" "+what)
 }
 
@@ -66,6 +77,8 @@ func (n *net4) unicast(m *dhcpv4.DHCPv4, from, to netip.Addr) error {
 }
 
 func (n *net4) hear(m *dhcpv4.DHCPv4) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	parsed, err := dhcpv4.FromBytes(m.ToBytes())
 	if err != nil || n.serve == nil {
 		return err
@@ -82,6 +95,8 @@ func (n *net4) close()                       {}
 // take gives what the client has done since the last time.
 func (n *net4) take() []string {
 	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	log := n.log
 	n.log = nil
 	return log
@@ -122,12 +137,12 @@ func same(t *testing.T, got []string, want ...string) {
 
 func TestTimes4(t *testing.T) {
 	simulate4(t, func(n *net4) {
-		n.serve = serveFor(time.Hour)
+		n.serving(serveFor(time.Hour))
 		same(t, n.take(), "0s DISCOVER", "0s REQUEST", "0s apply 10.1.0.7/24")
 		time.Sleep(31 * time.Minute)
 		const renew = " REQUEST from 10.1.0.7 to 10.1.0.1"
 		same(t, n.take(), "30m0s"+renew, "30m0s apply 10.1.0.7/24")
-		n.serve = nil // from the next T1, an hour after the beginning, on
+		n.serving(nil) // from the next T1, an hour after the beginning, on
 		time.Sleep(59*time.Minute + 500*time.Millisecond)
 		same(t, n.take(),
 			"1h0m0s"+renew, "1h11m15s"+renew, "1h16m52.5s"+renew, "1h19m41.3s"+renew, "1h21m5.6s"+renew, "1h22m5.6s"+renew,
@@ -141,13 +156,13 @@ func TestPauses4(t *testing.T) {
 	simulate4(t, func(n *net4) {
 		var sent []time.Time
 		var xids []dhcpv4.TransactionID
-		n.serve = func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
+		n.serving(func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
 			sent, xids = append(sent, time.Now()), append(xids, m.TransactionID)
 			if want := uint16(time.Since(n.begin) / time.Second); m.NumSeconds != want {
 				t.Errorf("secs is %d, want %d", m.NumSeconds, want)
 			}
 			return nil
-		}
+		})
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if len(sent) < 13 || len(sent) > 15 {
@@ -165,7 +180,7 @@ func TestPauses4(t *testing.T) {
 		}
 		same(t, n.reports, "no server answers")
 		// The cable is put in again: no more waiting.
-		n.serve = serveFor(time.Hour)
+		n.serving(serveFor(time.Hour))
 		n.take()
 		n.cable.set(false)
 		n.cable.set(true)
@@ -175,7 +190,7 @@ func TestPauses4(t *testing.T) {
 
 func TestCable4(t *testing.T) {
 	simulate4(t, func(n *net4) {
-		n.serve = serveFor(time.Hour)
+		n.serving(serveFor(time.Hour))
 		n.take()
 		time.Sleep(10 * time.Minute)
 		replug := func() {
@@ -184,30 +199,30 @@ func TestCable4(t *testing.T) {
 			n.cable.set(true)
 		}
 		var asked []*dhcpv4.DHCPv4
-		serve := n.serve
-		n.serve = func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 { asked = append(asked, m); return serve(m) }
+		serve := serveFor(time.Hour)
+		n.serving(func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 { asked = append(asked, m); return serve(m) })
 		replug()
 		same(t, n.take(), "10m0s REQUEST", "10m0s apply 10.1.0.7/24")
 		if m := asked[0]; !m.RequestedIPAddress().Equal(net.IPv4(10, 1, 0, 7)) || !m.ClientIPAddr.IsUnspecified() || m.ServerIdentifier() != nil {
 			t.Errorf("INIT-REBOOT asks by %s, want the address as an option, and neither ciaddr nor server (RFC 2131, 4.3.2)", m.Summary())
 		}
 		// Silence: the old lease holds on, to be renewed at its T1.
-		n.serve = nil
+		n.serving(nil)
 		replug()
 		time.Sleep(time.Minute)
 		if log := n.take(); len(log) != 3 || n.reports != nil {
 			t.Errorf("got %v and %v, want three requests", log, n.reports)
 		}
-		n.serve = serveFor(time.Hour)
+		n.serving(serveFor(time.Hour))
 		time.Sleep(29*time.Minute + time.Second)
 		same(t, n.take(), "40m0s REQUEST from 10.1.0.7 to 10.1.0.1", "40m0s apply 10.1.0.7/24")
 		// A refusal: begin anew.
-		n.serve = func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
+		n.serving(func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
 			if m.MessageType() == dhcpv4.MessageTypeRequest && m.ServerIdentifier() == nil {
 				return []*dhcpv4.DHCPv4{answer4(m, dhcpv4.MessageTypeNak)}
 			}
 			return serve(m)
-		}
+		})
 		replug()
 		const at = "40m1s "
 		same(t, n.take(), at+"REQUEST", at+"drop 10.1.0.7/24", at+"DISCOVER", at+"REQUEST", at+"apply 10.1.0.7/24")
@@ -217,12 +232,12 @@ func TestCable4(t *testing.T) {
 // TestRefusals4 has a server that offers and then refuses.
 func TestRefusals4(t *testing.T) {
 	simulate4(t, func(n *net4) {
-		n.serve = func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
+		n.serving(func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
 			if m.MessageType() == dhcpv4.MessageTypeDiscover {
 				return []*dhcpv4.DHCPv4{answer4(m, dhcpv4.MessageTypeOffer)}
 			}
 			return []*dhcpv4.DHCPv4{answer4(m, dhcpv4.MessageTypeNak, dhcpv4.OptMessage("no\nmore"))}
-		}
+		})
 		time.Sleep(10 * time.Minute)
 		if n := len(n.take()); n > 30 {
 			t.Errorf("%d messages in ten minutes, want no flood", n)
@@ -253,12 +268,12 @@ func TestForeign4(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate4(t, func(n *net4) {
 				serve := serveFor(time.Hour)
-				n.serve = func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
+				n.serving(func(m *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
 					bad := serve(m)[0]
 					bad.YourIPAddr = net.IPv4(10, 1, 0, 66)
 					spoil(bad)
 					return append([]*dhcpv4.DHCPv4{bad}, serve(m)...)
-				}
+				})
 				same(t, n.take(), "0s DISCOVER", "0s REQUEST", "0s apply 10.1.0.7/24")
 			})
 		})

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,10 +21,11 @@ type net6 struct {
 	client  *client6
 	cable   cable
 	in      chan *dhcpv6.Message
+	mu      sync.Mutex
 	serve   func(*dhcpv6.Message) []*dhcpv6.Message // nil: nobody
 	log     []string                                // what the client does, with the time since the beginning
 	reports []string
-	taken   error // what apply gives
+	taken   atomic.Bool // somebody else has the address
 }
 
 // simulate6 runs a client in a time that passes only while all wait.
@@ -33,9 +36,15 @@ func simulate6(t *testing.T, run func(*client6, context.Context), test func(*net
 		n.client = &client6{
 			duid: &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}}, iaid: [4]byte{0, 0, 0, 1},
 			cable: &n.cable, maxRT: solMaxRT,
-			open:  func(context.Context) (wire6, error) { n.in = make(chan *dhcpv6.Message, 8); return n, nil },
-			apply: func(_ context.Context, l lease6) error { n.note("apply " + l.addrs[0].ip.String()); return n.taken },
-			drop:  func(l lease6) { n.note("drop " + l.addrs[0].ip.String()) },
+			open: func(context.Context) (wire6, error) { n.in = make(chan *dhcpv6.Message, 8); return n, nil },
+			apply: func(_ context.Context, l lease6) error {
+				n.note("apply " + l.addrs[0].ip.String())
+				if n.taken.Load() {
+					return errDuplicate
+				}
+				return nil
+			},
+			drop: func(l lease6) { n.note("drop " + l.addrs[0].ip.String()) },
 			report: func(err error) {
 				if err != nil && !slices.Contains(n.reports, err.Error()) {
 					n.reports = append(n.reports, err.Error())
@@ -51,10 +60,23 @@ func simulate6(t *testing.T, run func(*client6, context.Context), test func(*net
 	})
 }
 
-func (n *net6) note(what string) { n.log = append(n.log, what) }
+// serving says who answers from now on.
+func (n *net6) serving(serve func(*dhcpv6.Message) []*dhcpv6.Message) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.serve = serve
+}
+
+func (n *net6) note(what string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.log = append(n.log, what)
+}
 
 func (n *net6) send(m *dhcpv6.Message) error {
 	n.note(m.MessageType.String())
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	parsed, err := dhcpv6.MessageFromBytes(m.ToBytes())
 	if err != nil || n.serve == nil {
 		return err
@@ -73,6 +95,8 @@ func (n *net6) close()                        {}
 // take gives what the client has done since the last time.
 func (n *net6) take() []string {
 	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	log := n.log
 	n.log = nil
 	return log
@@ -133,7 +157,7 @@ func TestAcquire6(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var asked time.Time
 			simulate6(t, (*client6).run, func(n *net6) {
-				n.serve = func(m *dhcpv6.Message) (list []*dhcpv6.Message) {
+				n.serving(func(m *dhcpv6.Message) (list []*dhcpv6.Message) {
 					if m.MessageType == dhcpv6.MessageTypeSolicit {
 						asked = time.Now()
 						for i, p := range test.preferences {
@@ -146,7 +170,7 @@ func TestAcquire6(t *testing.T) {
 					}
 					mac := m.Options.ServerID().(*dhcpv6.DUIDLL).LinkLayerAddr
 					return []*dhcpv6.Message{answer6(m, dhcpv6.MessageTypeReply, mac[5], time.Hour)}
-				}
+				})
 				time.Sleep(5 * time.Second)
 				same(t, n.take(), "SOLICIT", "REQUEST", "apply "+test.want)
 				if late := asked.Sub(n.begin); late > maxDelay6 {
@@ -160,7 +184,7 @@ func TestAcquire6(t *testing.T) {
 func TestPauses6(t *testing.T) {
 	simulate6(t, (*client6).run, func(n *net6) {
 		var sent []time.Time
-		n.serve = func(m *dhcpv6.Message) []*dhcpv6.Message {
+		n.serving(func(m *dhcpv6.Message) []*dhcpv6.Message {
 			sent = append(sent, time.Now())
 			if len(sent) == 5 { // nothing to give, but a bound of two minutes (18.2.9)
 				status := &dhcpv6.OptStatusCode{StatusCode: iana.StatusNoAddrsAvail, StatusMessage: "all gone"}
@@ -168,7 +192,7 @@ func TestPauses6(t *testing.T) {
 				return []*dhcpv6.Message{parsed(t, answer6(m, dhcpv6.MessageTypeAdvertise, 1, 0, status, bound))}
 			}
 			return nil
-		}
+		})
 		time.Sleep(4 * time.Hour)
 		synctest.Wait()
 		last := time.Duration(0)
@@ -195,13 +219,13 @@ func TestPauses6(t *testing.T) {
 
 func TestTimes6(t *testing.T) {
 	simulate6(t, (*client6).run, func(n *net6) {
-		n.serve = serve6(1, time.Hour)
+		n.serving(serve6(1, time.Hour))
 		time.Sleep(5 * time.Second)
 		same(t, n.take(), "SOLICIT", "REQUEST", "apply 2001:db8::1")
 		time.Sleep(30 * time.Minute) // T1 is half an hour
 		same(t, n.take(), "RENEW", "apply 2001:db8::1")
 		// Silence from now on: renewing at 60, rebinding at 78, the end at 90 minutes.
-		n.serve = nil
+		n.serving(nil)
 		time.Sleep(29 * time.Minute)
 		same(t, n.take())
 		time.Sleep(17 * time.Minute)
@@ -218,7 +242,7 @@ func TestTimes6(t *testing.T) {
 			t.Errorf("got %v, want that the address goes and it begins anew", log)
 		}
 		// Another server comes.
-		n.serve = serve6(2, time.Hour)
+		n.serving(serve6(2, time.Hour))
 		time.Sleep(time.Hour)
 		if log := n.take(); !slices.Contains(log, "apply 2001:db8::2") {
 			t.Errorf("got %v, want the other server's address", log)
@@ -228,17 +252,17 @@ func TestTimes6(t *testing.T) {
 
 func TestForgotten6(t *testing.T) {
 	simulate6(t, (*client6).run, func(n *net6) {
-		n.serve = serve6(1, time.Hour)
+		n.serving(serve6(1, time.Hour))
 		time.Sleep(5 * time.Second)
 		n.take()
-		n.serve = func(m *dhcpv6.Message) []*dhcpv6.Message {
+		n.serving(func(m *dhcpv6.Message) []*dhcpv6.Message {
 			if m.MessageType == dhcpv6.MessageTypeRenew {
 				ia := &dhcpv6.OptIANA{IaId: m.Options.OneIANA().IaId}
 				ia.Options.Add(&dhcpv6.OptStatusCode{StatusCode: iana.StatusNoBinding})
 				return []*dhcpv6.Message{answer6(m, dhcpv6.MessageTypeReply, 1, 0, ia)}
 			}
 			return serve6(1, time.Hour)(m)
-		}
+		})
 		time.Sleep(30 * time.Minute)
 		same(t, n.take(), "RENEW", "REQUEST", "apply 2001:db8::1")
 	})
@@ -246,10 +270,12 @@ func TestForgotten6(t *testing.T) {
 
 func TestDuplicate6(t *testing.T) {
 	simulate6(t, (*client6).run, func(n *net6) {
-		n.taken, n.serve = errDuplicate, serve6(1, time.Hour)
+		n.taken.Store(true)
+		n.serving(serve6(1, time.Hour))
 		time.Sleep(4 * time.Second)
 		same(t, n.take(), "SOLICIT", "REQUEST", "apply 2001:db8::1", "DECLINE", "drop 2001:db8::1")
-		n.taken, n.serve = nil, serve6(2, time.Hour)
+		n.taken.Store(false)
+		n.serving(serve6(2, time.Hour))
 		time.Sleep(10 * time.Second)
 		same(t, n.take(), "SOLICIT", "REQUEST", "apply 2001:db8::2")
 	})
@@ -257,7 +283,7 @@ func TestDuplicate6(t *testing.T) {
 
 func TestCable6(t *testing.T) {
 	simulate6(t, (*client6).run, func(n *net6) {
-		n.serve = serve6(1, time.Hour)
+		n.serving(serve6(1, time.Hour))
 		time.Sleep(5 * time.Second)
 		n.take()
 		replug := func() {
@@ -268,18 +294,18 @@ func TestCable6(t *testing.T) {
 		replug()
 		time.Sleep(2 * time.Second)
 		same(t, n.take(), "CONFIRM")
-		n.serve = nil
+		n.serving(nil)
 		replug()
 		time.Sleep(20 * time.Second)
 		if log := slices.Compact(n.take()); len(log) != 1 || log[0] != "CONFIRM" {
 			t.Errorf("got %v, want that the address stays on silence", log)
 		}
-		n.serve = func(m *dhcpv6.Message) []*dhcpv6.Message {
+		n.serving(func(m *dhcpv6.Message) []*dhcpv6.Message {
 			if m.MessageType == dhcpv6.MessageTypeConfirm {
 				return []*dhcpv6.Message{answer6(m, dhcpv6.MessageTypeReply, 1, 0, &dhcpv6.OptStatusCode{StatusCode: iana.StatusNotOnLink})}
 			}
 			return serve6(2, time.Hour)(m)
-		}
+		})
 		replug()
 		time.Sleep(12 * time.Second)
 		same(t, n.take(), "CONFIRM", "drop 2001:db8::1", "SOLICIT", "REQUEST", "apply 2001:db8::2")
@@ -303,7 +329,7 @@ func TestForeign6(t *testing.T) {
 	for name, spoil := range wrong {
 		t.Run(name, func(t *testing.T) {
 			simulate6(t, (*client6).run, func(n *net6) {
-				n.serve = func(m *dhcpv6.Message) []*dhcpv6.Message {
+				n.serving(func(m *dhcpv6.Message) []*dhcpv6.Message {
 					answers := serve6(1, time.Hour)(m)
 					if m.MessageType == dhcpv6.MessageTypeSolicit {
 						bad := answer6(m, dhcpv6.MessageTypeAdvertise, 66, time.Hour, preference(255))
@@ -311,7 +337,7 @@ func TestForeign6(t *testing.T) {
 						answers = append([]*dhcpv6.Message{parsed(t, bad)}, answers...)
 					}
 					return answers
-				}
+				})
 				time.Sleep(5 * time.Second)
 				same(t, n.take(), "SOLICIT", "REQUEST", "apply 2001:db8::1")
 			})
@@ -323,13 +349,13 @@ func TestInformation6(t *testing.T) {
 	var got lease6
 	ask := func(c *client6, ctx context.Context) { got, _ = c.information(ctx) }
 	simulate6(t, ask, func(n *net6) {
-		n.serve = func(m *dhcpv6.Message) []*dhcpv6.Message {
+		n.serving(func(m *dhcpv6.Message) []*dhcpv6.Message {
 			if m.Options.OneIANA() != nil {
 				t.Error("it asks for addresses")
 			}
 			return []*dhcpv6.Message{parsed(t, answer6(m, dhcpv6.MessageTypeReply, 1, 0,
 				dhcpv6.OptDNS(net.ParseIP("2001:db8::53"), net.ParseIP("fe80::53")), dhcpv6.OptInformationRefreshTime(time.Minute)))}
-		}
+		})
 		time.Sleep(2 * time.Second)
 		same(t, n.take(), "INFORMATION-REQUEST")
 	})
