@@ -154,6 +154,17 @@ var fileCases = []dpkgCase{
 		{name: "x", files: []testFile{file("usr/share/doc/x", "x")}, fields: "Depends: libx\nMulti-Arch: foreign\n"},
 	}, has: map[string]string{"opt/said": "amd64 1\n", "opt/owner": "libx:amd64: /usr/lib/x/libx.so\n"}},
 
+	{name: "multi-arch same, two architectures", foreign: "i386", debs: []testDeb{
+		{name: "libx", arch: arch, fields: "Multi-Arch: same\n", files: []testFile{file("usr/lib/a/libx.so", "a"), file("usr/share/doc/libx/copyright", "c"), file("etc/libx.conf", "c")},
+			members: map[string]string{"conffiles": "/etc/libx.conf\n"}},
+		{name: "libx", arch: "i386", fields: "Multi-Arch: same\n", files: []testFile{file("usr/lib/i/libx.so", "i"), file("usr/share/doc/libx/copyright", "c"), file("etc/libx.conf", "c")},
+			members: map[string]string{"conffiles": "/etc/libx.conf\n"}},
+	}, differs: []allowedDifference{{"var/lib/dpkg/arch", "content", "a lock holds one architecture", nil}}},
+	{name: "multi-arch same with other contents", foreign: "i386", debs: []testDeb{
+		{name: "libx", arch: arch, fields: "Multi-Arch: same\n", files: []testFile{file("usr/share/doc/libx/copyright", "c")}},
+		{name: "libx", arch: "i386", fields: "Multi-Arch: same\n", files: []testFile{file("usr/share/doc/libx/copyright", "d")}},
+	}, fails: []string{"/usr/share/doc/libx/copyright"}},
+
 	{name: "conffiles", debs: []testDeb{{name: "a", files: []testFile{file("etc/a/1.conf", "1"), file("etc/a/2 3.conf", ""), file("etc/a/none", "x"), symlink("etc/a/l.conf", "1.conf")},
 		members: map[string]string{"conffiles": "/etc/a/1.conf\n/etc/a/2 3.conf\n/etc/a/l.conf\n/etc/a/absent.conf\n"}}}},
 	{name: "conffile removed on upgrade", debs: []testDeb{{name: "a", files: []testFile{file("etc/a/1.conf", "1")},

@@ -162,5 +162,7 @@ var scriptCases = []dpkgCase{
 		fails: []string{"run postinst of package a: ", "exit status 1"}},
 	{name: "script that needs the network", debs: []testDeb{{name: "a", members: map[string]string{"postinst": script("perl -MIO::Socket::INET -e 'IO::Socket::INET->new(\"192.0.2.1:80\") or die \"no network: $!\\n\"'")}}},
 		fails: []string{"run postinst of package a: ", "no network: Network is unreachable"}},
+	{name: "script that needs a file of the host", debs: []testDeb{{name: "a", members: map[string]string{"postinst": script("cat /etc/resolv.conf")}}},
+		fails: []string{"run postinst of package a: ", "/etc/resolv.conf: No such file"}},
 	{name: "script that leaves a process", debs: []testDeb{{name: "a", members: map[string]string{"postinst": script("(sleep 100; touch /opt/late) >/dev/null 2>&1 &", "touch /opt/early")}}}, has: map[string]string{"opt/early": ""}},
 }
