@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"ashlar/internal/foundation/tree"
 )
@@ -80,7 +81,7 @@ func newEntry(h *tar.Header) (Entry, error) {
 	case tree.File:
 		e.Size = h.Size
 	case tree.Symlink:
-		if h.Linkname == "" || strings.ContainsRune(h.Linkname, 0) {
+		if h.Linkname == "" || strings.ContainsRune(h.Linkname, 0) || !utf8.ValidString(h.Linkname) {
 			return Entry{}, fmt.Errorf("symbolic link to %q", h.Linkname)
 		}
 		e.Target, e.Mode = h.Linkname, 0o777
@@ -103,6 +104,8 @@ func cleanName(name string) (string, error) {
 		return "", fmt.Errorf("name has %d bytes, more than %d", len(name), maxName)
 	case name[0] == '/':
 		return "", errors.New("name is absolute")
+	case !utf8.ValidString(name):
+		return "", errors.New("name is not UTF-8, as Debian Policy 10.10 wants it")
 	}
 	return tree.Clean(name)
 }

@@ -185,6 +185,8 @@ func TestHostile(t *testing.T) {
 		"link to nothing":   {data(tar.Header{Name: "a", Typeflag: tar.TypeLink, Linkname: "./b"}), "no such file before"},
 		"link to itself":    {data(tar.Header{Name: "a", Typeflag: tar.TypeLink, Linkname: "./a"}), "no such file before"},
 		"link to dir":       {data(tar.Header{Name: "b/", Typeflag: tar.TypeDir}, tar.Header{Name: "a", Typeflag: tar.TypeLink, Linkname: "b"}), "no such file before"},
+		"name not UTF-8":    {data(tar.Header{Name: "a\xff", Typeflag: tar.TypeReg}), "name is not UTF-8"},
+		"symlink not UTF-8": {data(tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: "\xff"}), "symbolic link to"},
 		"empty symlink":     {data(tar.Header{Name: "a", Typeflag: tar.TypeSymlink}), "symbolic link to"},
 		"file twice":        {data(tar.Header{Name: "a"}, tar.Header{Name: "./a"}), "stands twice"},
 		"root file":         {data(tar.Header{Name: "./", Typeflag: tar.TypeSymlink, Linkname: "x"}), "root must be"},
