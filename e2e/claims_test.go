@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -54,19 +55,58 @@ func TestWebIsSmall(t *testing.T) {
 	t.Logf("root.squashfs: %d bytes", info.Size())
 }
 
-// TestSecondBuildRunsNoScript changes what scripts cannot see, and wants the
-// configured root from the store.
-func TestSecondBuildRunsNoScript(t *testing.T) {
+// TestSecondBuild wants only those steps made again that what changed can reach,
+// and the bytes of a build from nothing.
+func TestSecondBuild(t *testing.T) {
 	dir := example(t, "web")
 	must(t, "build", dir)
-	replace(t, filepath.Join(dir, "files/var/www/html/index.html"), "Cut", "Cat")
-	log := filepath.Join(t.TempDir(), "scripts.log")
-	r := must(t, "build", "--log", log, dir)
-	if strings.Contains(r.stderr, "configure") {
-		t.Errorf("the second build ran maintainer scripts:\n%s", r.stderr)
+	made := func() string {
+		t.Helper()
+		log := filepath.Join(t.TempDir(), "scripts.log")
+		var answer struct {
+			Steps []struct {
+				Step string
+				Made bool
+			}
+		}
+		if err := json.Unmarshal([]byte(must(t, "--json", "--log", log, "build", dir).stdout), &answer); err != nil {
+			t.Fatal(err)
+		}
+		var steps []string
+		for _, s := range answer.Steps {
+			if s.Made {
+				steps = append(steps, s.Step)
+			}
+		}
+		if text, err := os.ReadFile(log); err != nil || len(text) > 0 {
+			t.Errorf("maintainer scripts printed %q, %v", text, err)
+		}
+		return strings.Join(steps, " ")
 	}
-	if text, err := os.ReadFile(log); err != nil || len(text) > 0 {
-		t.Errorf("scripts printed %q, %v", text, err)
+	page := filepath.Join(dir, "files/var/www/html/index.html")
+	disk := filepath.Join(dir, "out/disk.img")
+	for _, x := range []struct {
+		name   string
+		change func()
+		want   string
+	}{
+		{"nothing", func() {}, ""},
+		{"a file", func() { replace(t, page, "Cut", "Cat") }, "root disk"},
+		{"an artefact", func() { flip(t, disk) }, "disk"},
+		{"the root image", func() { flip(t, filepath.Join(dir, "out/root.squashfs")) }, "root disk"},
+		{"the command line", func() {
+			replace(t, filepath.Join(dir, "ashlar.toml"), "[base]", "[kernel]\ncmdline = \"quiet\"\n\n[base]")
+		}, "disk"},
+	} {
+		x.change()
+		if got := made(); got != x.want {
+			t.Errorf("%s changed: made %q, want %q", x.name, got, x.want)
+		}
+	}
+	want := sums(t, dir)
+	must(t, "build", "--no-cache", dir)
+	if got := sums(t, dir); got != want {
+		t.Errorf("step by step:\n%s\nat once:\n%s", want, got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -98,13 +99,14 @@ func (a *app) fetchCommand() *cobra.Command {
 func (a *app) buildCommand() *cobra.Command {
 	var opt pipeline.BuildOptions
 	var targets []string
-	var dryRun, noCache bool
+	var dryRun, noCache, explain bool
 	c := &cobra.Command{Use: "build DIR", Short: "Build the artefacts", Args: exactArgs(1, "a definition's directory")}
 	c.Flags().StringVarP(&opt.Out, "out", "o", "", "output directory (default DIR/out)")
 	c.Flags().StringVar(&opt.Arch, "arch", "", "architecture (default: the definition's first)")
 	c.Flags().StringSliceVar(&targets, "target", nil, "targets (default: the definition's)")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan and do nothing")
 	c.Flags().BoolVar(&noCache, "no-cache", false, "make everything anew from the packages")
+	c.Flags().BoolVar(&explain, "explain", false, "say which step was made anew, and which of its inputs changed")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		e, err := a.env()
 		if err != nil {
@@ -128,10 +130,33 @@ func (a *app) buildCommand() *cobra.Command {
 			for _, f := range made.Files {
 				rows = append(rows, []string{filepath.Join(made.Dir, f.Name), ui.Bytes(f.Size), f.Digest.String()})
 			}
+			if explain {
+				if err := printSteps(w, made.Steps); err != nil {
+					return err
+				}
+			}
 			return ui.Table(w, []string{"file", "size", "sha256"}, rows)
 		})
 	}
 	return c
+}
+
+func printSteps(w io.Writer, steps []pipeline.Step) error {
+	rows := [][]string{}
+	for _, s := range steps {
+		result, changed := "kept", strings.Join(s.Changed, ", ")
+		if s.Made {
+			result = "made"
+		}
+		switch {
+		case s.Changed == nil:
+			changed = "the first build into this directory"
+		case len(s.Changed) == 0:
+			changed = "nothing"
+		}
+		rows = append(rows, []string{s.Name, result, changed})
+	}
+	return ui.Table(w, []string{"step", "result", "changed"}, rows)
 }
 
 func printPlan(w io.Writer, p *pipeline.Plan) error {

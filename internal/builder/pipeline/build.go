@@ -13,13 +13,11 @@ import (
 	"ashlar/internal/builder/boot"
 	"ashlar/internal/builder/devicebin"
 	"ashlar/internal/builder/distro/deb"
-	"ashlar/internal/builder/initramfs"
 	"ashlar/internal/builder/lock"
 	"ashlar/internal/builder/rootfs"
 	"ashlar/internal/builder/target"
 	"ashlar/internal/contract/imageinfo"
 	"ashlar/internal/contract/layout"
-	"ashlar/internal/contract/machine"
 	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
@@ -47,7 +45,7 @@ type Artefacts struct {
 	Files    []imageinfo.File   `json:"files"` // sorted by name
 	Manifest imageinfo.Manifest `json:"-"`
 	Cmdline  string             `json:"cmdline"` // for starting the kernel directly
-	Tests    int                `json:"-"`
+	Steps    []Step             `json:"steps"`   // what was made, and why
 }
 
 // build is one run of Build: what the steps hand on to each other.
@@ -57,6 +55,9 @@ type build struct {
 	arch  string
 	lock  lock.Arch
 	epoch int64
+	in    inputs
+	last  *lastBuild // into the same directory, or nil
+	steps []Step
 	dir   string // work directory
 }
 
@@ -82,47 +83,57 @@ func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artef
 	if err := rootfs.CheckClock(e.Now(), b.epoch); err != nil {
 		return nil, err
 	}
+	if b.in, err = b.inputs(); err != nil {
+		return nil, err
+	}
+	if opt.Out == "" {
+		opt.Out = filepath.Join(dir, "out")
+	}
+	b.last = e.lastBuild(opt.Out)
+	if !e.NoCache && b.last.stands(b.in, opt.Out) {
+		return b.last.artefacts(opt.Out), nil
+	}
 	work, remove, err := e.Store.TempDir("build-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	b.dir = work
-	if opt.Out == "" {
-		opt.Out = filepath.Join(dir, "out")
+	a, err := b.run(ctx, opt.Out)
+	if err != nil {
+		return nil, err
 	}
-	return b.run(ctx, opt.Out)
+	a.Steps = explained(b.steps, b.in, b.last)
+	b.remember(b.in, a)
+	return a, nil
 }
+
+// did notes that a step was made, or taken from the store.
+func (b *build) did(step string, made bool) { b.steps = append(b.steps, Step{Name: step, Made: made}) }
 
 // run is the product as a list of verbs.
 func (b *build) run(ctx context.Context, out string) (*Artefacts, error) {
 	if err := b.fetch(ctx); err != nil {
 		return nil, err
 	}
-	root, err := b.assemble(ctx)
+	root, err := b.root(ctx, out)
 	if err != nil {
 		return nil, err
 	}
-	kernel, modules, err := b.kernel(ctx)
+	kernel, err := b.kernel(ctx)
 	if err != nil {
 		return nil, err
 	}
-	gen := generation{files: map[string]tree.Entry{}}
-	if gen.files[layout.GenRoot], err = b.squash(ctx, layout.GenRoot, root.Tree); err != nil {
-		return nil, err
-	}
-	if kernel != nil {
-		if err := b.addKernel(ctx, &gen, kernel, modules); err != nil {
-			return nil, err
-		}
-	}
+	gen := generation{files: kernel.entries(b.env.Store)}
+	gen.files[layout.GenRoot] = root.image
 	if err := b.describe(&gen, root, kernel); err != nil {
 		return nil, err
 	}
-	if kernel != nil {
+	if len(b.lock.Kernel) > 0 {
 		if err := b.writeDisk(ctx, &gen); err != nil {
 			return nil, err
 		}
+		b.did(stepDisk, true)
 	}
 	return b.publish(&gen, out)
 }
@@ -134,6 +145,32 @@ func (b *build) fetch(ctx context.Context) error {
 
 func (b *build) unpack(ctx context.Context, packages []lock.Package) ([]*deb.Unpacked, error) {
 	return deb.UnpackAll(ctx, b.env.Store, packages, b.env.Workers, b.env.Progress)
+}
+
+// rootSide is what a generation has of the root.
+type rootSide struct {
+	image    tree.Entry
+	packages []imageinfo.Package
+}
+
+// root gives the root image: that of the last build if nothing that reaches it
+// has changed since.
+func (b *build) root(ctx context.Context, out string) (rootSide, error) {
+	if !b.env.NoCache {
+		if image, ok := b.last.artefact(b.in, stepRoot, out, layout.GenRoot); ok {
+			b.did(stepConfigure, false)
+			b.did(stepRoot, false)
+			return rootSide{image, b.last.Manifest.Packages}, nil
+		}
+	}
+	root, err := b.assemble(ctx)
+	if err != nil {
+		return rootSide{}, err
+	}
+	b.did(stepConfigure, root.Configured)
+	image, err := b.squash(ctx, layout.GenRoot, root.Tree)
+	b.did(stepRoot, true)
+	return rootSide{image, root.Packages}, err
 }
 
 func (b *build) assemble(ctx context.Context) (*rootfs.Root, error) {
@@ -151,30 +188,8 @@ func (b *build) assemble(ctx context.Context) (*rootfs.Root, error) {
 	}
 	return rootfs.Assemble(ctx, rootfs.Input{
 		Definition: b.p.def, Dir: b.p.dir, Arch: b.arch, Packages: unpacked, Digests: digests, Device: device, Epoch: b.epoch,
-		Store: b.env.Store, Log: b.env.Log, Progress: b.env.Progress, NoCache: b.env.NoCache,
+		Store: b.env.Store, Log: b.env.Log, Progress: b.env.Progress, NoCache: b.env.NoCache, Program: b.in["program"],
 	})
-}
-
-// kernel unpacks the kernel packages: the kernel, and its modules as the tree
-// of an image of their own.
-func (b *build) kernel(ctx context.Context) (*initramfs.Kernel, *tree.Tree, error) {
-	if len(b.lock.Kernel) == 0 {
-		return nil, nil, nil
-	}
-	unpacked, err := b.unpack(ctx, b.lock.Kernel)
-	if err != nil {
-		return nil, nil, err
-	}
-	files, err := mergeFiles(unpacked)
-	if err != nil {
-		return nil, nil, err
-	}
-	kernel, err := initramfs.FindKernel(files)
-	if err != nil {
-		return nil, nil, err
-	}
-	modules, err := kernel.ModulesTree(b.epoch)
-	return kernel, modules, err
 }
 
 // mergeFiles puts the files of packages that share none into one tree.
@@ -196,32 +211,6 @@ type generation struct {
 	manifest imageinfo.Manifest
 	id       string // directory name: the first digits of the manifest's digest
 	disk     string // path of the finished disk image
-}
-
-func (b *build) addKernel(ctx context.Context, gen *generation, kernel *initramfs.Kernel, modules *tree.Tree) error {
-	var err error
-	if gen.files[layout.GenModules], err = b.squash(ctx, layout.GenModules, modules); err != nil {
-		return err
-	}
-	device, err := devicebin.Entry(b.arch)
-	if err != nil {
-		return err
-	}
-	initrd, err := initramfs.Build(initramfs.Input{
-		Kernel: kernel, Modules: b.p.def.Kernel.Modules, Device: device, Epoch: b.epoch,
-		Boot: machine.Boot{
-			Version: machine.Version, Name: b.p.def.Name, RootMode: b.p.def.Root.Mode, Init: b.p.def.Init, DiskWait: 30,
-			System: "UUID=" + b.uuid(layout.PartSystem), State: "UUID=" + b.uuid(layout.PartState),
-		},
-	})
-	if err != nil {
-		return err
-	}
-	gen.files[layout.GenInitrd] = tree.NewFile(layout.GenInitrd, 0o444, initrd)
-	image := kernel.Image
-	image.Mode = 0o444
-	gen.files[layout.GenKernel] = image
-	return nil
 }
 
 // uuid derives an identity from the name, the label and the lock.
@@ -276,13 +265,11 @@ func (b *build) cmdline() string {
 }
 
 // describe writes the manifest and names the generation by it.
-func (b *build) describe(gen *generation, root *rootfs.Root, kernel *initramfs.Kernel) error {
+func (b *build) describe(gen *generation, root rootSide, kernel kernelSide) error {
 	m := imageinfo.Manifest{
 		Version: imageinfo.Version, Name: b.p.def.Name, Arch: b.arch, Lock: b.p.sum.String(), Epoch: b.epoch,
-		Cmdline: b.cmdline(), Init: b.p.def.Init, Tool: b.env.Version, Encoder: b.p.lock.Encoder, Packages: root.Packages,
-	}
-	if kernel != nil {
-		m.Kernel = kernel.Release
+		Cmdline: b.cmdline(), Init: b.p.def.Init, Tool: b.env.Version, Encoder: b.p.lock.Encoder, Packages: root.packages,
+		Kernel: kernel.Release,
 	}
 	for _, name := range sortedKeys(gen.files) {
 		e := gen.files[name]

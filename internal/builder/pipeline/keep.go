@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ashlar/internal/builder/distro/deb"
@@ -117,7 +118,7 @@ func (e *Env) CollectGarbage(keep []string, age time.Duration) (store.Usage, err
 	return e.Store.GC(store.GCOptions{
 		Keep: func(d digest.Digest) bool { return needed[d] },
 		Refs: func(kind, key string, data []byte) []digest.Digest {
-			return append(deb.Refs(kind, key, data), rootfs.Refs(kind, key, data)...)
+			return slices.Concat(deb.Refs(kind, key, data), rootfs.Refs(kind, key, data), kernelRefs(kind, data))
 		},
 		MaxAge: age,
 		Now:    e.Now(),

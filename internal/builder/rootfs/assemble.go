@@ -31,10 +31,6 @@ import (
 	"ashlar/internal/foundation/tree"
 )
 
-// configureVersion is part of the cache key of configured roots: raise it when
-// what is done up to and with the scripts changes.
-const configureVersion = "4"
-
 // Input is all that a root depends on.
 type Input struct {
 	Definition *definition.Definition
@@ -47,29 +43,36 @@ type Input struct {
 	Store      *store.Store
 	Log        io.Writer // what scripts print; nil: nowhere
 	Progress   progress.Sink
-	NoCache    bool // run the scripts though the store has their result
+	NoCache    bool          // run the scripts though the store has their result
+	Program    digest.Digest // of what makes roots, which is part of the key of a configured root
 }
 
 // Root is a finished root.
 type Root struct {
-	Tree     *tree.Tree
-	Machine  machine.Machine
-	Packages []imageinfo.Package // sorted by name
+	Tree       *tree.Tree
+	Configured bool // scripts ran; false: their result was in the store
+	Machine    machine.Machine
+	Packages   []imageinfo.Package // sorted by name
 }
 
 // Assemble makes the root.
 func Assemble(ctx context.Context, in Input) (*Root, error) {
 	packages := newPackages(in.Packages)
-	configured, err := configure(ctx, in, packages)
+	configured, ran, err := configure(ctx, in, packages)
 	if err != nil {
 		return nil, err
 	}
-	return finish(in, configured, packages)
+	root, err := finish(in, configured, packages)
+	if err != nil {
+		return nil, err
+	}
+	root.Configured = ran
+	return root, nil
 }
 
 // configure gives the tree after the maintainer scripts, from the store if it
-// is there.
-func configure(ctx context.Context, in Input, packages []*pkg) (*tree.Tree, error) {
+// is there, and whether they ran.
+func configure(ctx context.Context, in Input, packages []*pkg) (_ *tree.Tree, ran bool, err error) {
 	if in.Log == nil {
 		in.Log = io.Discard
 	}
@@ -78,33 +81,33 @@ func configure(ctx context.Context, in Input, packages []*pkg) (*tree.Tree, erro
 	}
 	merged, err := merge(in, packages)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	key := configureKey(in)
 	if !in.NoCache {
 		if data, ok, err := in.Store.Record(recordKind, key); err != nil {
-			return nil, err
+			return nil, false, err
 		} else if ok {
 			if t, err := decodeTree(data, in.Store); err != nil || t != nil {
-				return t, err
+				return t, false, err
 			}
 		}
 	}
 	configured, err := runScripts(ctx, in, packages, merged)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	data, err := encodeTree(configured, in.Store)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return configured, in.Store.SetRecord(recordKind, key, data)
+	return configured, true, in.Store.SetRecord(recordKind, key, data)
 }
 
 // configureKey names all that reaches the scripts.
 func configureKey(in Input) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "configured %s %s %s\n", configureVersion, in.Arch, in.Definition.Locale)
+	fmt.Fprintf(h, "configured %s %s %s\n", in.Program, in.Arch, in.Definition.Locale)
 	for _, d := range in.Digests {
 		fmt.Fprintln(h, d)
 	}

@@ -1,0 +1,165 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"ashlar/internal/builder/definition"
+	"ashlar/internal/builder/devicebin"
+	"ashlar/internal/builder/lock"
+	"ashlar/internal/foundation/digest"
+)
+
+// inputs are the digests of all that can reach a build's bytes, by name.
+type inputs map[string]digest.Digest
+
+// stepInputs names, for each step of a build, the inputs that can reach it and
+// the steps that it takes the results of.
+var stepInputs = []struct {
+	step  string
+	names []string
+	after []string
+}{
+	{stepConfigure, []string{"program", "packages", "locale"}, nil},
+	{stepRoot, []string{"program", "packages", "definition", "files", "device program", "epoch", "compression"}, []string{stepConfigure}},
+	{stepKernel, []string{"program", "kernel packages", "kernel", "identity", "device program", "epoch", "compression"}, nil},
+	{stepDisk, []string{"program", "boot packages", "disk", "command line", "identity", "epoch"}, []string{stepRoot, stepKernel}},
+}
+
+// The steps of a build, as --explain names them.
+const (
+	stepConfigure = "configure"
+	stepRoot      = "root"
+	stepKernel    = "kernel"
+	stepDisk      = "disk"
+)
+
+// inputs looks at everything; for the files that is reading each.
+func (b *build) inputs() (inputs, error) {
+	def := *b.p.def
+	in := inputs{
+		"packages":        packageDigest(b.lock.Packages),
+		"kernel packages": packageDigest(b.lock.Kernel),
+		"boot packages":   packageDigest(b.lock.Boot),
+		"locale":          digestOf(def.Locale),
+		"epoch":           digestOf(strconv.FormatInt(b.epoch, 10)),
+		"compression":     digestOf(def.Image),
+		"disk":            digestOf(def.Disk),
+		"command line":    digestOf(b.cmdline()),
+		"kernel":          digestOf([]any{def.Kernel.Modules, def.Root.Mode, def.Init}),
+		"identity":        digestOf([]any{def.Name, b.p.sum, b.arch, b.env.Version}),
+	}
+	// What the root is made by is the rest of the definition.
+	def.Image, def.Disk, def.Kernel = definition.Image{}, definition.Disk{}, definition.Kernel{}
+	def.Tests, def.Targets = nil, nil
+	in["definition"] = digestOf(def)
+	device, err := devicebin.Entry(b.arch)
+	if err != nil {
+		return nil, err
+	}
+	in["device program"] = device.Digest
+	if in["program"], err = b.env.program(); err != nil {
+		return nil, err
+	}
+	in["files"], err = filesDigest(filepath.Join(b.p.dir, b.p.def.Files.Dir))
+	return in, err
+}
+
+// key names the inputs of a step, those of the steps before it not included.
+func (in inputs) key(step string) string {
+	h := sha256.New()
+	for _, s := range stepInputs {
+		if s.step == step {
+			for _, name := range s.names {
+				fmt.Fprintln(h, name, in[name])
+			}
+		}
+	}
+	return digest.Digest(h.Sum(nil)).String()
+}
+
+// changed names the inputs of a step that are not as they were.
+func (in inputs) changed(before inputs, step string) []string {
+	changed := []string{}
+	for _, s := range stepInputs {
+		if s.step != step {
+			continue
+		}
+		for _, name := range s.names {
+			if in[name] != before[name] {
+				changed = append(changed, name)
+			}
+		}
+		for _, other := range s.after {
+			if len(in.changed(before, other)) > 0 {
+				changed = append(changed, other)
+			}
+		}
+	}
+	return changed
+}
+
+// digestOf is the digest of a value's JSON, which has map keys in order.
+func digestOf(v any) digest.Digest {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic("a definition that is not JSON: " + err.Error()) // strings, numbers, lists and maps of them
+	}
+	return digest.Of(data)
+}
+
+func packageDigest(packages []lock.Package) digest.Digest {
+	list := make([]digest.Digest, len(packages))
+	for n, p := range packages {
+		list[n] = p.Digest
+	}
+	return digestOf(list)
+}
+
+// program gives the digest of ashlar itself: another one may make other bytes,
+// whatever version it says it is.
+func (e *Env) program() (digest.Digest, error) {
+	name, err := os.Executable()
+	if err != nil {
+		return digest.Digest{}, fmt.Errorf("find this program: %w", err)
+	}
+	d, _, err := fileDigest(name)
+	return d, err
+}
+
+// filesDigest is the digest of a directory's names, types, modes and contents;
+// zero when there is none.
+func filesDigest(dir string) (digest.Digest, error) {
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return digest.Digest{}, nil
+	}
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		content := ""
+		switch {
+		case entry.Type() == fs.ModeSymlink:
+			content, err = os.Readlink(path)
+		case entry.Type().IsRegular():
+			var d digest.Digest
+			d, _, err = fileDigest(path)
+			content = d.String()
+		}
+		name, relErr := filepath.Rel(dir, path)
+		fmt.Fprintf(h, "%q %v %q\n", name, info.Mode(), content)
+		return errors.Join(err, relErr)
+	})
+	return digest.Digest(h.Sum(nil)), err
+}

@@ -1,0 +1,143 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"ashlar/internal/builder/devicebin"
+	"ashlar/internal/builder/initramfs"
+	"ashlar/internal/builder/store"
+	"ashlar/internal/contract/imageinfo"
+	"ashlar/internal/contract/layout"
+	"ashlar/internal/contract/machine"
+	"ashlar/internal/foundation/digest"
+	"ashlar/internal/foundation/tree"
+)
+
+// kernelSide is what a generation has of a kernel: the kernel itself, the image
+// of its modules and the initramfs, as blobs of the store. Zero: there is none.
+type kernelSide struct {
+	Release string           `json:"release"`
+	Files   []imageinfo.File `json:"files"`
+}
+
+func (k kernelSide) entries(st *store.Store) map[string]tree.Entry {
+	entries := map[string]tree.Entry{}
+	for _, f := range k.Files {
+		entries[f.Name] = tree.Entry{Path: f.Name, Kind: tree.File, Mode: 0o444, Size: f.Size, Digest: f.Digest, Source: st.Blob(f.Digest)}
+	}
+	return entries
+}
+
+// kernelKind names the store's records of kernel sides.
+const kernelKind = "kernel"
+
+// kernelRefs gives the blobs of such a record.
+func kernelRefs(kind string, data []byte) []digest.Digest {
+	var k kernelSide
+	if kind != kernelKind || json.Unmarshal(data, &k) != nil {
+		return nil
+	}
+	var refs []digest.Digest
+	for _, f := range k.Files {
+		refs = append(refs, f.Digest)
+	}
+	return refs
+}
+
+// kernel gives the kernel side, from the store if it is there.
+func (b *build) kernel(ctx context.Context) (k kernelSide, err error) {
+	if len(b.lock.Kernel) == 0 {
+		return k, nil
+	}
+	key := b.in.key(stepKernel)
+	if !b.env.NoCache && b.storedKernel(key, &k) {
+		b.did(stepKernel, false)
+		return k, nil
+	}
+	if k, err = b.makeKernel(ctx); err != nil {
+		return k, err
+	}
+	b.did(stepKernel, true)
+	data, err := json.Marshal(k)
+	if err != nil {
+		return k, err
+	}
+	return k, b.env.Store.SetRecord(kernelKind, key, data)
+}
+
+func (b *build) storedKernel(key string, k *kernelSide) bool {
+	data, ok, err := b.env.Store.Record(kernelKind, key)
+	if err != nil || !ok || json.Unmarshal(data, k) != nil {
+		return false
+	}
+	for _, f := range k.Files {
+		if !b.env.Store.HasSize(f.Digest, f.Size) {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *build) makeKernel(ctx context.Context) (kernelSide, error) {
+	unpacked, err := b.unpack(ctx, b.lock.Kernel)
+	if err != nil {
+		return kernelSide{}, err
+	}
+	files, err := mergeFiles(unpacked)
+	if err != nil {
+		return kernelSide{}, err
+	}
+	kernel, err := initramfs.FindKernel(files)
+	if err != nil {
+		return kernelSide{}, err
+	}
+	moduleTree, err := kernel.ModulesTree(b.epoch)
+	if err != nil {
+		return kernelSide{}, err
+	}
+	modules, err := b.squash(ctx, layout.GenModules, moduleTree)
+	if err != nil {
+		return kernelSide{}, err
+	}
+	initrd, err := b.initrd(kernel)
+	if err != nil {
+		return kernelSide{}, err
+	}
+	image := kernel.Image
+	image.Path = layout.GenKernel
+	return b.keepKernel(kernel.Release, initrd, image, modules)
+}
+
+func (b *build) initrd(kernel *initramfs.Kernel) (e tree.Entry, err error) {
+	device, err := devicebin.Entry(b.arch)
+	if err != nil {
+		return e, err
+	}
+	data, err := initramfs.Build(initramfs.Input{
+		Kernel: kernel, Modules: b.p.def.Kernel.Modules, Device: device, Epoch: b.epoch,
+		Boot: machine.Boot{
+			Version: machine.Version, Name: b.p.def.Name, RootMode: b.p.def.Root.Mode, Init: b.p.def.Init, DiskWait: 30,
+			System: "UUID=" + b.uuid(layout.PartSystem), State: "UUID=" + b.uuid(layout.PartState),
+		},
+	})
+	return tree.NewFile(layout.GenInitrd, 0o444, data), err
+}
+
+// keepKernel puts files into the store.
+func (b *build) keepKernel(release string, files ...tree.Entry) (kernelSide, error) {
+	k := kernelSide{Release: release}
+	for _, e := range files {
+		r, err := e.Open()
+		if err != nil {
+			return k, err
+		}
+		d, size, err := b.env.Store.Put(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return k, b.env.noStoreRoom(err)
+		}
+		k.Files = append(k.Files, imageinfo.File{Name: e.Path, Size: size, Digest: d})
+	}
+	return k, nil
+}

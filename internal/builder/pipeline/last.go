@@ -1,0 +1,140 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"ashlar/internal/contract/imageinfo"
+	"ashlar/internal/foundation/digest"
+	"ashlar/internal/foundation/tree"
+)
+
+// Step is what a build did about one of its parts.
+type Step struct {
+	Name    string   `json:"step"`
+	Made    bool     `json:"made"`    // false: it was there already
+	Changed []string `json:"changed"` // inputs and steps that differ from the last build into the directory; null: there was none
+}
+
+// lastBuildKind names the store's records of what a directory's last build was.
+const lastBuildKind = "last-build"
+
+// lastBuild is a finished build into an output directory.
+type lastBuild struct {
+	Inputs   inputs             `json:"inputs"`
+	Files    []imageinfo.File   `json:"files"`
+	Stamps   []stamp            `json:"stamps"` // of the files and the sums
+	Manifest imageinfo.Manifest `json:"manifest"`
+	Cmdline  string             `json:"cmdline"`
+}
+
+// stamp tells a file from one that was written after it.
+type stamp struct {
+	Name  string `json:"name"`
+	Inode uint64 `json:"inode"`
+	Size  int64  `json:"size"`
+	MTime int64  `json:"mtime"` // nanoseconds
+	CTime int64  `json:"ctime"`
+}
+
+func stampOf(dir, name string) (stamp, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(filepath.Join(dir, name), &st); err != nil {
+		return stamp{}, err
+	}
+	return stamp{name, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}, nil
+}
+
+func lastBuildKey(out string) (string, error) {
+	out, err := filepath.Abs(out)
+	return digest.Of([]byte(out)).String(), err
+}
+
+// lastBuild gives what was built into a directory last, or nil.
+func (e *Env) lastBuild(out string) *lastBuild {
+	key, err := lastBuildKey(out)
+	if err != nil {
+		return nil
+	}
+	data, ok, err := e.Store.Record(lastBuildKind, key)
+	var l lastBuild
+	if err != nil || !ok || json.Unmarshal(data, &l) != nil {
+		return nil // a build makes it again
+	}
+	return &l
+}
+
+// remember notes a finished build. It may fail, on a full disk say: then the
+// next build is made without knowing of this one.
+func (b *build) remember(in inputs, a *Artefacts) {
+	l := lastBuild{Inputs: in, Files: a.Files, Manifest: a.Manifest, Cmdline: a.Cmdline}
+	for _, f := range append([]imageinfo.File{{Name: SumsFile}}, a.Files...) {
+		s, err := stampOf(a.Dir, f.Name)
+		if err != nil {
+			return
+		}
+		l.Stamps = append(l.Stamps, s)
+	}
+	key, err := lastBuildKey(a.Dir)
+	if err != nil {
+		return
+	}
+	if data, err := json.Marshal(l); err == nil {
+		_ = b.env.Store.SetRecord(lastBuildKind, key, data)
+	}
+}
+
+// stands reports whether the last build's inputs are those of now and nobody has
+// touched its artefacts.
+func (l *lastBuild) stands(in inputs, out string) bool {
+	if l == nil || !maps.Equal(l.Inputs, in) || len(l.Stamps) == 0 {
+		return false
+	}
+	for _, was := range l.Stamps {
+		if now, err := stampOf(out, was.Name); err != nil || now != was {
+			return false
+		}
+	}
+	return true
+}
+
+// artefact gives a file of the last build if nothing has changed that reaches
+// the step which made it, nor the file.
+func (l *lastBuild) artefact(in inputs, step, out, name string) (e tree.Entry, ok bool) {
+	if l == nil || len(in.changed(l.Inputs, step)) > 0 {
+		return e, false
+	}
+	now, err := stampOf(out, name)
+	if err != nil || !slices.Contains(l.Stamps, now) {
+		return e, false
+	}
+	for _, f := range l.Files {
+		if f.Name == name && f.Size == now.Size {
+			source := tree.HostFile(filepath.Join(out, name))
+			return tree.Entry{Path: name, Kind: tree.File, Mode: 0o444, Size: f.Size, Digest: f.Digest, Source: source}, true
+		}
+	}
+	return e, false
+}
+
+func (l *lastBuild) artefacts(out string) *Artefacts {
+	a := &Artefacts{Dir: out, Files: l.Files, Manifest: l.Manifest, Cmdline: l.Cmdline}
+	for _, s := range stepInputs {
+		a.Steps = append(a.Steps, Step{Name: s.step, Changed: []string{}})
+	}
+	return a
+}
+
+// explained adds to the steps that were made what changed since the last build.
+func explained(steps []Step, in inputs, last *lastBuild) []Step {
+	for n := range steps {
+		if last != nil {
+			steps[n].Changed = in.changed(last.Inputs, steps[n].Name)
+		}
+	}
+	return steps
+}
