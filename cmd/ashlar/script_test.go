@@ -101,7 +101,7 @@ func scriptFakeLock(ts *testscript.TestScript, neg bool, args []string) {
 	l := &lock.Lock{
 		Version: lock.Version, Name: def.Name, Definition: def.InputDigest(), Epoch: epoch, Encoder: encoderName(ts, def),
 		Releases: []lock.Release{{
-			Archive: "debian", Mirrors: []string{"http://127.0.0.1:1/debian"}, Suite: def.Base.Suite,
+			Archive: "debian", Mirrors: []string{"file:///nowhere/debian"}, Suite: def.Base.Suite,
 			Date: "2020-01-01T00:00:00Z", Digest: digest.Of(nil), Signers: []string{},
 		}},
 		Arches: map[string]lock.Arch{def.Arch[0]: arch},
