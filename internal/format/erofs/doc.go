@@ -26,11 +26,11 @@
 // # Which kernels read it
 //
 // Plain images: 5.4, with chunks or holes 5.15. lz4: 5.13, with tails 5.17, with
-// duplicate files 6.1. The superblock asks for no more than an image needs.
+// duplicate files 6.1. zstd: 6.10. The superblock asks for no more than an image needs.
 //
 // # What it does not do
 //
 // Blocks of other sizes, several devices, fragments and long xattr prefixes are neither
-// written nor read, lzma, deflate and zstd are not read. Holes of compressed files are
+// written nor read, lzma and deflate are not read. Holes of compressed files are
 // stored, which takes a block for a megabyte of zeros.
 package erofs

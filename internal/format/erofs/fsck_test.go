@@ -83,6 +83,7 @@ func TestReadsForeignImage(t *testing.T) {
 		{"-zlz4hc,12", "-C65536"},
 		{"-zlz4hc", "-C1048576", "-Eztailpacking"},
 		{"-zlz4", "-Elegacy-compress"},
+		{"-zzstd,3", "-C65536", "-Eztailpacking"},
 	} {
 		image := filepath.Join(t.TempDir(), "foreign.erofs")
 		out, err := utility(dir, "mkfs.erofs", append(append([]string{"--quiet"}, args...), image, from)...).CombinedOutput()

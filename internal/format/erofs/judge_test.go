@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"ashlar/internal/format/squashfs"
 	"ashlar/internal/testenv"
 )
 
@@ -35,6 +36,16 @@ func mount(t *testing.T, data []byte) string {
 	return dir
 }
 
+// frames is zstd by the compressor of the other image.
+func frames(t testing.TB) Compressor {
+	t.Helper()
+	c, err := squashfs.NewCompressor("zstd", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Zstd(c)
+}
+
 // manners are the ways to store files.
 func manners(t testing.TB) map[string]Options {
 	t.Helper()
@@ -45,6 +56,8 @@ func manners(t testing.TB) map[string]Options {
 		"lz4 4K":       {Compressor: compressor(t, "lz4", 1), ClusterSize: BlockSize},
 		"lz4":          {Compressor: compressor(t, "lz4", 0)},
 		"lz4 64K":      {Compressor: compressor(t, "lz4", 3), ClusterSize: 64 << 10},
+		"zstd":         {Compressor: frames(t)},
+		"zstd 1M":      {Compressor: frames(t), ClusterSize: MaxCluster},
 		"lz4 1M":       {Compressor: compressor(t, "lz4", 3), ClusterSize: MaxCluster},
 	}
 }

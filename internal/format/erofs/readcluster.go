@@ -150,6 +150,8 @@ func decompress(algorithm int, raw []byte, size int, part bool) ([]byte, error) 
 			err = fmt.Errorf("lz4 block: has %d bytes, want %d", n, size)
 		}
 		return plain, err
+	case algorithm == algorithmZstd && !part:
+		return unzstd(raw, size)
 	}
 	return nil, fmt.Errorf("algorithm %d is not read", algorithm)
 }

@@ -22,14 +22,12 @@ type BlockCache interface {
 	Put(key string, block []byte)
 }
 
-// DefaultCluster is the size of clusters unless Options say otherwise.
-const DefaultCluster = 16 << 10
-
 // Options of Write. The zero value works: files are stored as they are.
 type Options struct {
 	Compressor Compressor
 	// ClusterSize is the most bytes that a compressed cluster has, a multiple of
-	// 4 KiB up to 1 MiB: larger compresses better and makes small reads slower. 0: DefaultCluster.
+	// 4 KiB up to 1 MiB: larger compresses better and makes small reads slower. 0: what is
+	// best for the compressor, 16 KiB for lz4 and 128 KiB for zstd.
 	ClusterSize int
 	// ChunkSize, a power of two from 4 KiB to 1 MiB, has files cut into chunks of
 	// which equal ones are stored once, if nothing is compressed. 0: only files that are
@@ -64,7 +62,7 @@ type Stats struct {
 
 func (o Options) withDefaults() (Options, error) {
 	if o.ClusterSize == 0 {
-		o.ClusterSize = DefaultCluster
+		o.ClusterSize = max(o.Compressor.cluster, BlockSize)
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
