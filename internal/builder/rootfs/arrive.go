@@ -59,22 +59,31 @@ func (c *configurer) applyDiversions(by *pkg) error {
 		if slices.Contains(known, d) {
 			continue
 		}
-		from, to := strings.TrimPrefix(d.from, "/"), strings.TrimPrefix(d.to, "/")
-		owner, ok := c.claims[from]
-		if !ok || owner.raw != from {
-			continue
-		}
-		switch {
-		case owner.owner.name == d.by:
-			from, to = to, from // what a package diverts, it may have itself
-		case owner.owner == by || c.db.state[owner.owner] == stateInstalled:
-			continue // it was there when dpkg-divert ran, by dpkg's order too
-		}
-		if err := c.moveOnce(from, to); err != nil {
+		if err := c.applyDiversion(d, by); err != nil {
 			return fmt.Errorf("divert %s to %s for %s: %w", d.from, d.to, d.by, err)
 		}
 	}
 	return nil
+}
+
+func (c *configurer) applyDiversion(d diversion, by *pkg) error {
+	from, to := strings.TrimPrefix(d.from, "/"), strings.TrimPrefix(d.to, "/")
+	path, err := c.merged.Resolve(from)
+	if err != nil {
+		return err
+	}
+	switch owner, ok := c.claims[path]; {
+	case !ok:
+		return nil
+	case owner.owner.name == d.by:
+		return c.moveOnce(to, from) // what a package diverts, it may have itself
+	case owner.owner == by || c.db.state[owner.owner] == stateInstalled:
+		return nil // it was there when dpkg-divert ran, by dpkg's order too
+	default:
+		// Of two names that are one by a link, each may be diverted elsewhere.
+		want := c.where(owner.owner, owner.raw)
+		return errors.Join(c.moveOnce(to, want), c.moveOnce(from, want))
+	}
 }
 
 // moveOnce renames a file, unless that has been done.

@@ -151,7 +151,7 @@ func newConfigurer(in Input, packages []*pkg, m *merger) (*configurer, error) {
 		interests = append(interests, parseTriggers(p)...)
 	}
 	c := &configurer{
-		db: newDatabase(byName, conffiles), order: packages, claims: m.claims, interests: interests,
+		db: newDatabase(byName, conffiles), order: packages, merged: m.tree, claims: m.claims, interests: interests,
 		epoch: scriptEpoch(packages), log: in.Log, progress: in.Progress,
 	}
 	return c, errors.Join(c.db.install(m.tree, in.Arch, 0), putScaffold(m.tree, in.Definition.Locale))

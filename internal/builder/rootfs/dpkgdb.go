@@ -151,12 +151,18 @@ func conffileList(p *pkg, t *tree.Tree) (string, error) {
 			fmt.Fprintf(&b, " %s newconffile %s\n", strings.TrimSpace(name), flag)
 			continue
 		}
-		e, note := t.Lookup(name[1:]), ""
+		e, note := p.entry(name), ""
 		switch {
 		case slices.Contains(p.lost, name):
-			e, note = p.entry(name), " obsolete"
-		case slices.Contains(p.ceded, name):
 			note = " obsolete"
+		case slices.Contains(p.ceded, name):
+			e, note = t.Lookup(name[1:]), " obsolete"
+		}
+		switch {
+		case e != nil && e.Kind == tree.HardLink:
+			e = p.entry("/" + e.Target)
+		case e != nil && e.Kind == tree.Symlink:
+			e = t.Lookup(name[1:])
 		}
 		if e == nil {
 			fmt.Fprintf(&b, " %s newconffile\n", name)

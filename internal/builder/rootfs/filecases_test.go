@@ -143,6 +143,10 @@ var fileCases = []dpkgCase{
 		{name: "a", files: []testFile{file("lib/x/f", "a")}},
 		{name: "b", files: []testFile{file("usr/lib/x/f", "b")}},
 	}, fails: []string{"packages a and b both have /usr/lib/x/f"}, dpkgWorks: "dpkg does not see that the names are one, and loses a's file"},
+	{name: "merged usr, equal files by two names", debs: []testDeb{
+		{name: "a", files: []testFile{file("lib/x/f", "same")}},
+		{name: "b", files: []testFile{file("usr/lib/x/f", "same")}},
+	}, has: map[string]string{"usr/lib/x/f": "same"}},
 	{name: "merged usr, replaced by the other name", debs: []testDeb{
 		{name: "a", files: []testFile{file("lib/x/f", "a"), file("lib/x/g", "a")}},
 		{name: "b", fields: "Replaces: a\n", files: []testFile{file("usr/lib/x/f", "b")}},
@@ -169,6 +173,8 @@ var fileCases = []dpkgCase{
 		members: map[string]string{"conffiles": "/etc/a/1.conf\n/etc/a/2 3.conf\n/etc/a/l.conf\n/etc/a/absent.conf\n"}}}},
 	{name: "conffile removed on upgrade", debs: []testDeb{{name: "a", files: []testFile{file("etc/a/1.conf", "1")},
 		members: map[string]string{"conffiles": "/etc/a/1.conf\nremove-on-upgrade /etc/a/old.conf\n"}}}},
+	{name: "conffile that is a hard link", debs: []testDeb{{name: "a", files: []testFile{file("etc/a/1.conf", "1"), hardLink("etc/a/2.conf", "etc/a/1.conf")},
+		members: map[string]string{"conffiles": "/etc/a/2.conf\n"}}}},
 	{name: "md5sums of the package", debs: []testDeb{{name: "a", files: []testFile{file("opt/a/f", "a")},
 		members: map[string]string{"md5sums": "0cc175b9c0f1b6a831c399e269772661  opt/a/f\n"}}}},
 	{name: "database", debs: []testDeb{{name: "a", version: "2:1.0~rc1+b2-3", arch: arch,

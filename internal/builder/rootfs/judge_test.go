@@ -61,7 +61,7 @@ func openBase(t *testing.T) *base {
 	a := requireArchive(t)
 	b := &base{input: a.input(t, []string{"libcap2-bin"}), store: a.store}
 	b.input.NoCache = false
-	configured, err := configure(t.Context(), b.input, newPackages(b.input.Packages))
+	configured, _, err := configure(t.Context(), b.input, newPackages(b.input.Packages))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -159,7 +159,7 @@ func (m *merger) place(p *pkg, raw string, e tree.Entry) (bool, error) {
 		return true, nil
 	case !claimed:
 		return false, fmt.Errorf("%s is a %s in the skeleton and a %s in the package", raw, old.Kind, e.Kind)
-	case before.owner == p || coInstalled(p, before.owner) && same(old, &e):
+	case before.owner == p, (coInstalled(p, before.owner) || before.raw != raw) && same(old, &e):
 		return true, nil
 	case replaces(p, before.owner):
 		if before.raw == raw { // the database does not know that two names are one by a link

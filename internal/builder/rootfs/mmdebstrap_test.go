@@ -100,7 +100,7 @@ type item struct {
 func configuredItems(t *testing.T, in Input) map[string]item {
 	t.Helper()
 	packages := newPackages(in.Packages)
-	configured, err := configure(t.Context(), in, packages)
+	configured, _, err := configure(t.Context(), in, packages)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,28 @@ var scriptCases = []dpkgCase{
 		{name: "a", members: map[string]string{"postinst": script("dpkg-divert --local --add --rename --divert /opt/x/f.distrib /opt/x/f")}},
 		{name: "b", files: []testFile{file("opt/x/f", "b")}},
 	}, has: map[string]string{"opt/x/f.distrib": "b"}},
+	{name: "diverted conffile", debs: []testDeb{
+		{name: "a", files: []testFile{file("opt/a/f", "a")}, members: map[string]string{
+			"preinst": script("dpkg-divert --package a --add --rename --divert /etc/x.conf.distrib /etc/x.conf")}},
+		{name: "b", files: []testFile{file("etc/x.conf", "b"), file("etc/y.conf", "y")}, members: map[string]string{"conffiles": "/etc/x.conf\n/etc/y.conf\n"}},
+		{name: "c", files: []testFile{file("opt/c/f", "c")}, members: map[string]string{
+			"postinst": script("dpkg-divert --package c --add --rename --divert /etc/y.conf.distrib /etc/y.conf")}},
+	}, has: map[string]string{"etc/x.conf.distrib": "b", "etc/y.conf.distrib": "y"}},
+	{name: "diversion and override of one path", debs: []testDeb{
+		{name: "a", files: []testFile{file("opt/x/a", "a")}, members: map[string]string{"preinst": script(
+			"dpkg-divert --package a --add --rename --divert /opt/x/f.distrib /opt/x/f", "dpkg-statoverride --add root mail 2711 /opt/x/f")}},
+		{name: "b", files: []testFile{file("opt/x/f", "b").owned(9, 9, "games", "games")}},
+	}, has: map[string]string{"opt/x/f.distrib": "b"}},
+	{name: "diversion through the merged usr", debs: []testDeb{
+		{name: "a", files: []testFile{file("opt/x/a", "a")}, members: map[string]string{"preinst": script(
+			"dpkg-divert --package a --add --rename --divert /usr/lib/x/f.usr /usr/lib/x/f", "dpkg-divert --package a --add --rename --divert /lib/x/f.usr-is-merged /lib/x/f")}},
+		{name: "b", files: []testFile{file("lib/x/f", "b")}},
+	}, has: map[string]string{"usr/lib/x/f.usr-is-merged": "b"}},
+	{name: "diversion of one name by the other, after the file", debs: []testDeb{
+		{name: "b", files: []testFile{file("lib/x/f", "b"), file("usr/lib/x/g", "b")}},
+		{name: "a", files: []testFile{file("opt/x/a", "a")}, members: map[string]string{"preinst": script(
+			"for n in f g; do dpkg-divert --package a --add --rename --divert /usr/lib/x/$n.usr /usr/lib/x/$n", "dpkg-divert --package a --add --rename --divert /lib/x/$n.aliased /lib/x/$n; done")}},
+	}},
 	{name: "diversion that diverts another path", debs: []testDeb{
 		{name: "a", files: []testFile{file("opt/x/f", "a")}, members: map[string]string{
 			"preinst": script("dpkg-divert --package a --add --rename --divert /opt/x/g.distrib /opt/x/g")}},

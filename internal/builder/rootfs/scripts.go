@@ -30,6 +30,7 @@ type configurer struct {
 	box       *sandbox.Sandbox
 	db        *database
 	order     []*pkg // of configuration
+	merged    *tree.Tree // all packages unpacked
 	claims    map[string]claim
 	interests interestList
 	pending   pendingTriggers
