@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -38,6 +39,8 @@ type app struct {
 
 // run is the whole program; it gives the exit code.
 func run(ctx context.Context, args []string, s streams) int {
+	answer := &checkedWriter{Writer: s.out}
+	s.out = answer
 	a := &app{streams: s}
 	root := a.command()
 	root.SetArgs(args)
@@ -50,8 +53,24 @@ func run(ctx context.Context, args []string, s streams) int {
 		err = &usageError{err}
 	case ctx.Err() != nil:
 		err = errInterrupted // whatever fails after a signal fails by it
+	case answer.err != nil && (err == nil || errors.Is(err, errDifferent)):
+		err = fmt.Errorf("write the answer: %w", answer.err)
 	}
 	return report(err, s.err, a.json)
+}
+
+// checkedWriter remembers that an answer did not get through, whoever wrote it.
+type checkedWriter struct {
+	io.Writer
+	err error
+}
+
+func (w *checkedWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // noteBegin has every verb say that it begins: what fails before is the

@@ -89,6 +89,9 @@ func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artef
 	if opt.Out == "" {
 		opt.Out = filepath.Join(dir, "out")
 	}
+	if err := checkOutput(opt.Out); err != nil {
+		return nil, err
+	}
 	b.last = e.lastBuild(opt.Out)
 	if !e.NoCache && b.last.stands(b.in, opt.Out) {
 		return b.last.artefacts(opt.Out), nil

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,27 @@ import (
 	"ashlar/internal/contract/imageinfo"
 	"ashlar/internal/foundation/atomicfile"
 )
+
+// checkOutput says before a build what would be in the way of publishing: the
+// output directory, or the nearest above it that there is, takes new files.
+func checkOutput(out string) error {
+	for dir := out; ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+			continue
+		}
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s: %w", dir, unix.ENOTDIR)
+		}
+		if err == nil {
+			err = unix.Access(dir, unix.W_OK|unix.X_OK)
+		}
+		if err != nil {
+			return fmt.Errorf("write to output directory %s: %w", out, err)
+		}
+		return nil
+	}
+}
 
 // publish puts the artefacts into the output directory. All are written before
 // the first gets its name, so that a full disk leaves the old ones; each is old

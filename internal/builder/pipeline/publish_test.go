@@ -113,6 +113,28 @@ func TestPublishFails(t *testing.T) {
 	}
 }
 
+func TestCheckOutput(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for _, good := range []string{dir, filepath.Join(dir, "new", "deep"), "new", "."} {
+		if err := checkOutput(good); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{file, filepath.Join(file, "below"), "file"} {
+		if err := checkOutput(bad); !errors.Is(err, unix.ENOTDIR) || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "new")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("looking made a directory")
+	}
+}
+
 func TestNoRoom(t *testing.T) {
 	for _, full := range []error{unix.ENOSPC, unix.EDQUOT} {
 		err := noRoom("store x", fmt.Errorf("write: %w", full))
