@@ -37,6 +37,8 @@ func TestRouterAdvertisement(t *testing.T) {
 		RDNSS 2001:db8:1::53 { AdvRDNSSLifetime 6; };
 		RDNSS fe80::53 { AdvRDNSSLifetime 600; };
 		DNSSL example.org lab.example.org { AdvDNSSLLifetime 6; };`)
+	// Nobody says that this one is to be asked.
+	f.dnsmasq("srv0", "--dhcp-range=2001:db8:1::,static", "--dhcp-option=option6:dns-server,[2001:db8:1::66]")
 	conf := up(t, machine.Interface{Name: "lan0", RA: true})
 	if addr := addressIn(t, "lan0", "2001:db8:1::/64"); addr.Bits() != 64 {
 		t.Errorf("got %s, want a /64", addr)
@@ -49,26 +51,6 @@ func TestRouterAdvertisement(t *testing.T) {
 	// The router falls silent: what is over goes, what is not stays.
 	s.kill()
 	fileSays(t, conf, "nameserver fe80::53%lan0\n")
-}
-
-func TestRouterSolicitation(t *testing.T) {
-	if inNamespaces(t) {
-		return
-	}
-	f := newFar(t)
-	f.plug("lan0", "srv0", "2001:db8:1::1/64")
-	const text = "MaxRtrAdvInterval 1800; MinRtrAdvInterval 1000; MinDelayBetweenRAs 3; prefix 2001:db8:1::/64 { }; RDNSS 2001:db8:1::53 { };"
-	s := f.radvd("srv0", text)
-	conf := up(t, machine.Interface{Name: "lan0", RA: true})
-	fileSays(t, conf, "nameserver 2001:db8:1::53\n")
-	// On another net the router speaks in half an hour, or when asked.
-	s.kill()
-	f.pull("lan0", "srv0")
-	f.address("srv0", "2001:db8:2::1/64")
-	f.cable("srv0", true)
-	f.radvd("srv0", strings.ReplaceAll(text, "2001:db8:1:", "2001:db8:2:"))
-	addressIn(t, "lan0", "2001:db8:2::/64")
-	fileSays(t, conf, "nameserver 2001:db8:1::53\nnameserver 2001:db8:2::53\n")
 }
 
 func TestDHCP6Stateful(t *testing.T) {
@@ -101,11 +83,17 @@ func TestDHCP6Stateful(t *testing.T) {
 		}
 		return nil
 	})
-	// The cable is pulled and put in: the address is confirmed.
+	// The cable is pulled and put in: the address is confirmed, and routers
+	// are asked (the kernel does not do that then).
+	link, err := netlink.LinkByName("lan0")
+	must(t, err)
+	solicitation := "RTR-SOLICIT(srv0) " + link.Attrs().HardwareAddr.String()
+	before := strings.Count(s.log(), solicitation)
 	f.pull("lan0", "srv0")
 	f.address("srv0", "2001:db8:1::1/64") // it goes when the interface is down
 	f.cable("srv0", true)
 	s.await("DHCPCONFIRM", 1)
+	s.await(solicitation, before+2)
 	if got := addressIn(t, "lan0", "2001:db8:1::1000/116"); got != addr {
 		t.Errorf("address is %s, want %s as before", got, addr)
 	}

@@ -38,7 +38,9 @@ func simulate6(t *testing.T, run func(*client6, context.Context), test func(*net
 			cable: &n.cable, maxRT: solMaxRT,
 			open: func(context.Context) (wire6, error) { n.in = make(chan *dhcpv6.Message, 8); return n, nil },
 			apply: func(_ context.Context, l lease6) error {
-				n.note("apply " + l.addrs[0].ip.String())
+				for _, a := range l.addrs {
+					n.note("apply " + a.ip.String())
+				}
 				if n.taken.Load() {
 					return errDuplicate
 				}
@@ -268,6 +270,24 @@ func TestForgotten6(t *testing.T) {
 	})
 }
 
+// TestPart6 has a server that renews one of two addresses.
+func TestPart6(t *testing.T) {
+	simulate6(t, (*client6).run, func(n *net6) {
+		n.serving(func(m *dhcpv6.Message) []*dhcpv6.Message {
+			list := serve6(1, time.Hour)(m)
+			if m.MessageType == dhcpv6.MessageTypeRequest {
+				second := net.ParseIP("2001:db8::99")
+				list[0].Options.OneIANA().Options.Add(&dhcpv6.OptIAAddress{IPv6Addr: second, PreferredLifetime: time.Hour, ValidLifetime: 2 * time.Hour})
+			}
+			return list
+		})
+		time.Sleep(5 * time.Second)
+		same(t, n.take(), "SOLICIT", "REQUEST", "apply 2001:db8::1", "apply 2001:db8::99")
+		time.Sleep(30 * time.Minute)
+		same(t, n.take(), "RENEW", "apply 2001:db8::1", "apply 2001:db8::99")
+	})
+}
+
 func TestDuplicate6(t *testing.T) {
 	simulate6(t, (*client6).run, func(n *net6) {
 		n.taken.Store(true)
@@ -335,6 +355,8 @@ func TestForeign6(t *testing.T) {
 						bad := answer6(m, dhcpv6.MessageTypeAdvertise, 66, time.Hour, preference(255))
 						spoil(bad)
 						answers = append([]*dhcpv6.Message{parsed(t, bad)}, answers...)
+					} else if mac := m.Options.ServerID().(*dhcpv6.DUIDLL).LinkLayerAddr; mac[5] != 1 {
+						t.Errorf("it asks server %d", mac[5])
 					}
 					return answers
 				})
@@ -361,5 +383,21 @@ func TestInformation6(t *testing.T) {
 	})
 	if want := []string{"2001:db8::53", "fe80::53%lan0"}; !slices.Equal(serverTexts(got.servers, "lan0"), want) || got.refresh != leastRefresh {
 		t.Errorf("got %v for %s, want %v for %s", got.servers, got.refresh, want, leastRefresh)
+	}
+}
+
+func TestRest6(t *testing.T) {
+	begin := time.Unix(1000, 0)
+	a, b := netip.MustParseAddr("2001:db8::a"), netip.MustParseAddr("2001:db8::b")
+	old := lease6{begin: begin, addrs: []addr6{{a, time.Hour, time.Hour}, {b, time.Minute, time.Hour}}}
+	fresh := lease6{begin: begin.Add(30 * time.Minute), addrs: []addr6{{a, 2 * time.Hour, 2 * time.Hour}}}
+	got := old.and(fresh)
+	want := []addr6{{a, 2 * time.Hour, 2 * time.Hour}, {b, 0, 30 * time.Minute}}
+	if !slices.Equal(got.addrs, want) || !got.end().Equal(begin.Add(150*time.Minute)) {
+		t.Errorf("got %v until %s, want %v", got.addrs, got.end(), want)
+	}
+	fresh.begin = begin.Add(time.Hour)
+	if got := old.and(fresh); len(got.addrs) != 1 {
+		t.Errorf("got %v, want the fresh address only", got.addrs)
 	}
 }

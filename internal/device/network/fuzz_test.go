@@ -42,6 +42,24 @@ func toClient(packet []byte) []byte {
 	return packet
 }
 
+// TestChecksum4 goes through all sums: one of 0 would say that there is none
+// (RFC 768).
+func TestChecksum4(t *testing.T) {
+	for i := range 1 << 16 {
+		packet := toClient(encodeUDP4([4]byte{10, 1, 0, 1}, [4]byte{10, 1, 0, 7}, []byte{byte(i >> 8), byte(i), 7}))
+		if sum := packet[ip4Header+6 : ip4Header+8]; sum[0] == 0 && sum[1] == 0 {
+			t.Errorf("payload %x has no sum", i)
+		}
+		if _, ok := decodeUDP4(packet, false); !ok {
+			t.Fatalf("payload %x is refused", i)
+		}
+		packet[len(packet)-1]++
+		if _, ok := decodeUDP4(packet, false); ok {
+			t.Fatalf("payload %x is taken with a wrong sum", i)
+		}
+	}
+}
+
 func FuzzPacket4(f *testing.F) {
 	question := &dhcpv4.DHCPv4{ClientHWAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}}
 	full := answer4(question, dhcpv4.MessageTypeAck, dhcpv4.OptRouter(net.IPv4(10, 1, 0, 2)), dhcpv4.OptDNS(net.IPv4(10, 1, 0, 3)),

@@ -32,6 +32,11 @@
 //	  3 solicitations 4 s apart when the cable
 //	  comes back                                   RFC 4861, 6.3.7 and 10
 //
+// A pulled cable takes nothing away before its time: on the same net all goes
+// on when it is back, on another net servers and routers say so. What a server
+// has given goes at the end of its time, also when this program is gone: the
+// kernel knows the times of addresses.
+//
 // It does not: give leases back at the end (the next boot gets the same ones),
 // probe for duplicates of IPv4 addresses, read DHCPv4 options from the file and
 // sname fields (option 52), ask for prefixes, or make VLANs, bridges and tunnels.

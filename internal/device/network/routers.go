@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -149,7 +150,7 @@ func (p *port) solicit(ctx context.Context, atOnce bool) {
 			for range times {
 				err := p.await6(ctx, netip.Addr.IsLinkLocalUnicast)
 				if err == nil {
-					err = sendSolicitation(p.name, p.link.Attrs().Index)
+					err = sendSolicitation(p.link.Attrs())
 				}
 				if err != nil && ctx.Err() == nil {
 					p.m.opt.Log("network: %s: solicit routers: %v", p.name, err)
@@ -166,20 +167,25 @@ func (p *port) solicit(ctx context.Context, atOnce bool) {
 	}
 }
 
-// sendSolicitation sends an ICMPv6 message of type 133 to all routers (RFC
-// 4861, 4.1); the kernel fills in the checksum.
-func sendSolicitation(iface string, index int) error {
+// sendSolicitation sends an ICMPv6 message of type 133 with the sender's
+// hardware address (option 1) to all routers (RFC 4861, 4.1 and 4.6.1); the
+// kernel fills in the checksum.
+func sendSolicitation(attrs *netlink.LinkAttrs) error {
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMPV6)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
-	to := unix.SockaddrInet6{ZoneId: uint32(index), Addr: netip.MustParseAddr("ff02::2").As16()}
+	message := []byte{133, 0, 0, 0, 0, 0, 0, 0}
+	if len(attrs.HardwareAddr) == 6 {
+		message = append(append(message, 1, 1), attrs.HardwareAddr...)
+	}
+	to := unix.SockaddrInet6{ZoneId: uint32(attrs.Index), Addr: netip.MustParseAddr("ff02::2").As16()}
 	const hops = 255
 	return errors.Join(
-		unix.BindToDevice(fd, iface),
+		unix.BindToDevice(fd, attrs.Name),
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, hops),
-		os.NewSyscallError("sendto", unix.Sendto(fd, []byte{133, 0, 0, 0, 0, 0, 0, 0}, 0, &to)),
+		os.NewSyscallError("sendto", unix.Sendto(fd, message, 0, &to)),
 	)
 }
 

@@ -165,6 +165,24 @@ func TestAutomatic(t *testing.T) {
 	}
 }
 
+// TestOnlyIPv6 has no DHCPv4 server where one is hoped for: that does not keep
+// the machine waiting until the end.
+func TestOnlyIPv6(t *testing.T) {
+	if inNamespaces(t) {
+		return
+	}
+	hardware(t, "lan0")
+	f := newFar(t)
+	f.plug("lan0", "srv0", "2001:db8:1::1/64")
+	f.radvd("srv0", "prefix 2001:db8:1::/64 { };")
+	begin := time.Now()
+	up(t)
+	addressIn(t, "lan0", "2001:db8:1::/64")
+	if took := time.Since(begin); took < 5*time.Second || took > 15*time.Second {
+		t.Errorf("ready after %s, want the time of three questions", took)
+	}
+}
+
 // begin is Up, closed at the end of the test.
 func begin(t *testing.T, config machine.Network, opt Options) error {
 	m, err := Up(context.Background(), config, opt)
