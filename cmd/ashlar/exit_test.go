@@ -120,3 +120,37 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("left in the store: %q, %v", left, err)
 	}
 }
+
+// TestSecondSignal: what waits in the kernel, here for the lock that is a pipe,
+// ends too.
+func TestSecondSignal(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "ashlar.toml"), []byte("name = \"x\"\nbase.suite = \"trixie\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "ashlar.lock"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("ashlar", "build", dir)
+	cmd.Env = append(os.Environ(), "ASHLAR_STORE="+filepath.Join(dir, ".store"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }() // the state tells
+	const pause, tries = 50 * time.Millisecond, 200
+	for range tries {
+		select {
+		case <-ended:
+			if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGINT {
+				t.Errorf("it ended by itself: %v", cmd.ProcessState)
+			}
+			return
+		case <-time.After(pause):
+			_ = cmd.Process.Signal(os.Interrupt) // or it ends right now
+		}
+	}
+	_ = cmd.Process.Kill() // it is stuck
+	<-ended
+	t.Errorf("%d signals did not end it", tries)
+}

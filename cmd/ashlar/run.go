@@ -132,7 +132,11 @@ func (a *app) prepare(ctx context.Context, what string, f *machineFlags) (*prepa
 	if err != nil {
 		return nil, fmt.Errorf("find what to boot: %w", err)
 	}
-	dir := filepath.Dir(filepath.Dir(what)) // of DIR/out/disk.img
+	abs, err := filepath.Abs(what)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(filepath.Dir(abs)) // of DIR/out/disk.img
 	if info.IsDir() {
 		dir = what
 		made, err := e.Build(ctx, what, pipeline.BuildOptions{})
@@ -152,7 +156,8 @@ func (a *app) prepare(ctx context.Context, what string, f *machineFlags) (*prepa
 	}
 	tools, err := e.Tools(ctx, dir, qemu.Wanted)
 	if err != nil {
-		return nil, fmt.Errorf("find the emulator (--host-qemu uses the one on PATH): %w", err)
+		const hint = "find the emulator, which is locked with the definition of DIR/out/disk.img (--host-qemu uses the one on PATH)"
+		return nil, fmt.Errorf("%s: %w", hint, err)
 	}
 	p.emulator, err = qemu.FromRoot(tools)
 	return p, err
@@ -296,6 +301,11 @@ func (a *app) testCommand() *cobra.Command {
 		if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
 			return &usageError{fmt.Errorf("%s is not a directory: an image declares no tests", args[0])}
 		}
+		if def, err := definition.Load(args[0]); err != nil {
+			return err
+		} else if len(def.Tests) == 0 {
+			return fmt.Errorf("%s declares no tests", args[0])
+		}
 		p, err := a.prepare(c.Context(), args[0], &f)
 		if err != nil {
 			return err
@@ -310,9 +320,6 @@ func (a *app) testCommand() *cobra.Command {
 }
 
 func (a *app) testMachine(ctx context.Context, p *prepared, config qemu.Config) (err error) {
-	if len(p.tests) == 0 {
-		return errors.New("the definition declares no tests")
-	}
 	for _, t := range p.tests {
 		if port := guestPort(t); port != 0 {
 			config.Publish = append(config.Publish, qemu.PortForward{GuestPort: port})

@@ -56,6 +56,7 @@ func runScripts(t *testing.T, dir string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "fakelock": scriptFakeLock, "cut": scriptCut, "flip": scriptFlip, "same": scriptSame,
+			"bootsector": scriptBootSector,
 		},
 	})
 }
@@ -149,4 +150,12 @@ func scriptSame(ts *testscript.TestScript, neg bool, args []string) {
 	if (err == nil) == neg {
 		ts.Fatalf("%s and %s: the same is %t", args[0], args[1], err == nil)
 	}
+}
+
+// scriptBootSector is `bootsector FILE`: a disk with nothing but the mark of one.
+func scriptBootSector(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: bootsector FILE")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(make([]byte, 510), 0x55, 0xaa), 0o644))
 }

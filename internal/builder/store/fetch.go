@@ -137,7 +137,7 @@ func (s *Store) offlineError(missing []Request) error {
 	if n := len(missing) - show; n > 0 {
 		list += fmt.Sprintf(" and %d more", n)
 	}
-	return &fetchError{fmt.Sprintf("fetch offline: the store %s lacks %s; with a network, run: ashlar fetch", s.dir, list), ErrUnavailable}
+	return &fetchError{fmt.Sprintf("fetch offline: the store %s lacks %s; with a network, run: ashlar fetch DIR", s.dir, list), ErrUnavailable}
 }
 
 // fetchOne tries the URLs in order.
