@@ -44,6 +44,11 @@ func (b *build) publish(gen *generation, out string) (_ *Artefacts, err error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, fmt.Errorf("make output directory: %w", err)
 	}
+	unlock, err := lockDir(out)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	removeStale(out)
 	stage, err := os.MkdirTemp(out, stagePrefix)
 	if err != nil {
@@ -94,6 +99,20 @@ func writeArtefacts(gen *generation, dir string) ([]imageinfo.File, error) {
 // stagePrefix begins the name of the directory in which artefacts stand until
 // all are written.
 const stagePrefix = ".new-"
+
+// lockDir keeps other builds from publishing to a directory at the same time:
+// their artefacts do not mix, and what stands half-made in it is nobody's. A
+// file system without locks leaves that to its user.
+func lockDir(dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock output directory: %w", err)
+	}
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	return func() { _ = f.Close() }, nil // opened for reading: nothing can be lost
+}
 
 // removeStale removes what a build that was killed has left in the output.
 func removeStale(out string) {

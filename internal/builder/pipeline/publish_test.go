@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -110,6 +111,29 @@ func TestPublishFails(t *testing.T) {
 	}
 	if _, err := b.publish(made(t, "x"), file); err == nil || !strings.Contains(err.Error(), "output directory") {
 		t.Errorf("into a file: %v", err)
+	}
+}
+
+// TestPublishAtOnce: builds that end at the same time do not mix.
+func TestPublishAtOnce(t *testing.T) {
+	out := t.TempDir()
+	b := publisher(t)
+	var builds sync.WaitGroup
+	for n := range 8 {
+		gen := made(t, strings.Repeat(fmt.Sprint(n), 200_000))
+		builds.Go(func() {
+			if _, err := b.publish(gen, out); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	builds.Wait()
+	got, sums := list(t, out), ""
+	for _, name := range []string{DiskImage, "initrd", "vmlinuz"} {
+		sums += fmt.Sprintf("%s  %s\n", digest.Of([]byte(got[name])), name)
+	}
+	if len(got) != 4 || got[SumsFile] != sums {
+		t.Errorf("%d files, sums\n%s\nwant\n%s", len(got), got[SumsFile], sums)
 	}
 }
 
