@@ -60,14 +60,14 @@ func (p *pipeline) storeChunks(c *content, j *job) error {
 	c.bits = chunkBits(c.entry.Size, p.im.opt.ChunkSize)
 	for i, x := range j.chunks {
 		keep := 0
-		if last := j.end && i == len(j.chunks)-1; last && p.mayInline(c) {
+		if last := j.last && i == len(j.chunks)-1; last && p.mayInline(c) {
 			keep = len(x.data) % BlockSize
 		}
 		if err := p.storeChunk(c, x, keep); err != nil {
 			return err
 		}
 	}
-	if !j.end {
+	if !j.last {
 		return nil
 	}
 	return p.endChunks(c)

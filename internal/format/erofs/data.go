@@ -15,7 +15,8 @@ import (
 // buffers. Jobs are reused: their number bounds the memory.
 type job struct {
 	content *content
-	end     bool // it is the content's last
+	last    bool // it is the content's last
+	end     bool // it is the end of a file, of which a part may stand behind the inode
 	plain   []byte
 	packed  packed  // if it is compressed
 	chunks  []chunk // if not
@@ -64,6 +65,15 @@ func writeData(ctx context.Context, im *image) error {
 // read reads all contents in order and cuts them into jobs.
 func (p *pipeline) read(ctx context.Context) error {
 	for _, c := range p.im.plan.contents {
+		if c.fragments != nil {
+			if err := p.readPacks(ctx, c); err != nil {
+				return err
+			}
+			continue
+		}
+		if c.whole == 0 {
+			continue
+		}
 		r, err := c.entry.Open()
 		if err == nil {
 			err = errors.Join(p.readSegments(ctx, c, r), r.Close())
@@ -75,34 +85,102 @@ func (p *pipeline) read(ctx context.Context) error {
 	return nil
 }
 
+// take waits for a job that is free and makes it a segment of a content.
+func (p *pipeline) take(ctx context.Context, c *content, size int64, last bool) (*job, error) {
+	var j *job
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case j = <-p.free:
+	}
+	if int64(cap(j.plain)) < size {
+		j.plain = make([]byte, alignUp(size, minUnit))
+	}
+	j.content, j.last, j.end, j.hit, j.plain = c, last, last && !c.isFragment, false, j.plain[:size]
+	return j, nil
+}
+
+// submit hands a filled job on. Both channels hold all jobs there are: neither blocks.
+func (p *pipeline) submit(j *job) {
+	p.work <- j
+	p.line <- j
+}
+
 func (p *pipeline) readSegments(ctx context.Context, c *content, r io.Reader) error {
-	for left := c.entry.Size; left > 0; {
-		size := int(min(left, segmentSize))
-		left -= int64(size)
-		var j *job
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case j = <-p.free:
+	for left := c.whole; left > 0; {
+		size := min(left, segmentSize)
+		left -= size
+		j, err := p.take(ctx, c, size, left == 0)
+		if err == nil {
+			err = fill(r, j.plain, c)
 		}
-		if cap(j.plain) < size {
-			j.plain = make([]byte, alignUp(int64(size), 64<<10))
-		}
-		j.content, j.end, j.hit, j.plain = c, left == 0, false, j.plain[:size]
-		if _, err := io.ReadFull(r, j.plain); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return wrongSize(c.entry)
-		} else if err != nil {
+		if err != nil {
 			return err
 		}
-		// Both channels hold all jobs there are: neither blocks.
-		p.work <- j
-		p.line <- j
+		p.submit(j)
 	}
+	if c.isFragment {
+		return nil // the rest is yet to be read
+	}
+	return atEnd(r, c)
+}
+
+func fill(r io.Reader, plain []byte, c *content) error {
+	_, err := io.ReadFull(r, plain)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return wrongSize(c.entry)
+	}
+	return err
+}
+
+func atEnd(r io.Reader, c *content) error {
 	var more [1]byte
 	if _, err := io.ReadFull(r, more[:]); !errors.Is(err, io.EOF) {
 		return errors.Join(wrongSize(c.entry), err)
 	}
 	return nil
+}
+
+// readPacks makes a job of each pack of fragments.
+func (p *pipeline) readPacks(ctx context.Context, packed *content) error {
+	f := packed.fragments
+	for i, members := range f.packs {
+		at := int64(i) * f.unit
+		j, err := p.take(ctx, packed, min(f.unit, packed.entry.Size-at), i == len(f.packs)-1)
+		if err != nil {
+			return err
+		}
+		clear(j.plain)
+		for _, c := range members {
+			from := c.fragment - at
+			if err := readFragment(c, j.plain[from:from+c.entry.Size-c.whole]); err != nil {
+				return fmt.Errorf("read %s: %w", c.entry.Path, err)
+			}
+		}
+		j.end = false
+		p.submit(j)
+	}
+	return nil
+}
+
+// readFragment reads the end of a file.
+func readFragment(c *content, plain []byte) error {
+	r, err := c.entry.Open()
+	if err != nil {
+		return err
+	}
+	if s, ok := r.(io.Seeker); ok && c.whole > 0 {
+		_, err = s.Seek(c.whole, io.SeekStart)
+	} else {
+		_, err = io.CopyN(io.Discard, r, c.whole)
+	}
+	if err == nil {
+		err = fill(r, plain, c)
+	}
+	if err == nil {
+		err = atEnd(r, c)
+	}
+	return errors.Join(err, r.Close())
 }
 
 // prepare is one worker.
@@ -172,7 +250,7 @@ func (p *pipeline) store(j *job) error {
 	}
 	stats := &p.im.plan.stats
 	stats.StoredBytes += p.im.at - before
-	if j.end {
+	if j.last {
 		stats.TailBytes += int64(len(c.tail))
 	}
 	return err
@@ -187,7 +265,7 @@ func (p *pipeline) storePacked(c *content, j *job) error {
 	}
 	c.extents = append(c.extents, j.packed.extents...)
 	c.blocks += uint32(len(j.packed.data) >> blockBits)
-	if err := p.im.append(j.packed.data); err != nil || !j.end {
+	if err := p.im.append(j.packed.data); err != nil || !j.last || c.isFragment {
 		return err
 	}
 	c.layout, c.tail = layoutPlain, append([]byte(nil), j.packed.tail...)
@@ -206,7 +284,7 @@ func (p *pipeline) storePacked(c *content, j *job) error {
 func (p *plan) storedContent() int64 {
 	var n int64
 	for _, c := range p.contents {
-		n += c.entry.Size
+		n += c.whole
 	}
 	return n
 }

@@ -12,7 +12,7 @@ import (
 // FuzzOpen reads images that someone changed. Every way must end in an error or
 // in a tree whose contents can be read to their end or to an error.
 func FuzzOpen(f *testing.F) {
-	for _, opt := range []Options{{}, {ChunkSize: BlockSize}, {Compressor: compressor(f, "lz4", 3)}} {
+	for _, opt := range []Options{{}, {ChunkSize: BlockSize}, {Compressor: compressor(f, "lz4", 3)}, {Compressor: frames(f), Fragments: true}} {
 		data, _ := writeImage(f, seedTree(f), opt)
 		f.Add(withoutChecksum(data))
 	}

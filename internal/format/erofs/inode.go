@@ -13,18 +13,21 @@ const (
 	adviseLargePacks = 0x01
 	adviseBig        = 0x06 // clusters of more than a block, for both types of heads
 	adviseTail       = 0x08
+	adviseFragment   = 0x20
 )
 
 // mapHeader stands before the index of a compressed inode.
 type mapHeader struct {
-	_           uint16
-	TailSize    uint16
+	Tail        uint32 // in its upper half the size of the tail, or the place of the fragment
 	Advise      uint16
 	Algorithm   uint8
 	ClusterBits uint8
 }
 
-const mapHeaderSize = 8
+const (
+	mapHeaderSize = 8
+	wholeFragment = 1 << 63 // all of the file is a fragment, the header is its place
+)
 
 // nid is the inode's number in the format: its place.
 func (n *node) nid() uint64 { return uint64(n.at / slotSize) }
@@ -90,7 +93,10 @@ func (s *shape) content(c *content) {
 		s.head += 4 * int64(len(c.chunks))
 	case layoutCompactIndex:
 		s.index = alignUp(s.head, 8) + mapHeaderSize
-		s.head = s.index + indexSize(s.index, int(blocksOf(c.entry.Size)))
+		s.head = s.index
+		if c.whole > 0 {
+			s.head += indexSize(s.index, int(blocksOf(c.entry.Size)))
+		}
 	}
 }
 
@@ -144,15 +150,24 @@ func (im *image) encodeInode(n *node, s shape, outside uint32, ids []uint32) ([]
 
 // appendIndex appends header and index of a compressed inode.
 func (im *image) appendIndex(out []byte, c *content, s shape) ([]byte, error) {
+	out = append(out, make([]byte, s.index-mapHeaderSize-int64(len(out)))...)
+	if c.whole == 0 {
+		return order.AppendUint64(out, uint64(c.fragment)|wholeFragment), nil
+	}
 	big := im.opt.ClusterSize > BlockSize
-	head := mapHeader{Advise: adviseLargePacks, Algorithm: uint8(im.opt.Compressor.algorithm), TailSize: uint16(len(c.tail))}
+	head := mapHeader{Advise: adviseLargePacks, Algorithm: uint8(im.opt.Compressor.algorithm), Tail: uint32(len(c.tail)) << 16}
 	if big {
 		head.Advise |= adviseBig
 	}
 	if len(c.tail) > 0 {
 		head.Advise |= adviseTail
 	}
-	out = append(out, make([]byte, s.index-mapHeaderSize-int64(len(out)))...)
+	extents := c.extents
+	if c.isFragment {
+		head.Advise |= adviseFragment
+		head.Tail = uint32(c.fragment)
+		extents = append(extents[:len(extents):len(extents)], extent{size: int32(c.entry.Size - c.whole)})
+	}
 	out, err := binary.Append(out, order, head)
-	return append(out, compactIndex(s.index, logicals(c.extents, c.entry.Size, big), c.start, big)...), err
+	return append(out, compactIndex(s.index, logicals(extents, c.entry.Size, big), c.start, big)...), err
 }

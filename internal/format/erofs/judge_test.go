@@ -50,15 +50,18 @@ func frames(t testing.TB) Compressor {
 func manners(t testing.TB) map[string]Options {
 	t.Helper()
 	return map[string]Options{
-		"plain":        {},
-		"chunks":       {ChunkSize: BlockSize},
-		"large chunks": {ChunkSize: 64 << 10},
-		"lz4 4K":       {Compressor: compressor(t, "lz4", 1), ClusterSize: BlockSize},
-		"lz4":          {Compressor: compressor(t, "lz4", 0)},
-		"lz4 64K":      {Compressor: compressor(t, "lz4", 3), ClusterSize: 64 << 10},
-		"zstd":         {Compressor: frames(t)},
-		"zstd 1M":      {Compressor: frames(t), ClusterSize: MaxCluster},
-		"lz4 1M":       {Compressor: compressor(t, "lz4", 3), ClusterSize: MaxCluster},
+		"plain":         {},
+		"chunks":        {ChunkSize: BlockSize},
+		"large chunks":  {ChunkSize: 64 << 10},
+		"lz4 4K":        {Compressor: compressor(t, "lz4", 1), ClusterSize: BlockSize},
+		"lz4":           {Compressor: compressor(t, "lz4", 0)},
+		"lz4 64K":       {Compressor: compressor(t, "lz4", 3), ClusterSize: 64 << 10},
+		"zstd packed":   {Compressor: frames(t), Fragments: true},
+		"lz4 packed":    {Compressor: compressor(t, "lz4", 3), Fragments: true},
+		"lz4 4K packed": {Compressor: compressor(t, "lz4", 3), ClusterSize: BlockSize, Fragments: true},
+		"zstd":          {Compressor: frames(t)},
+		"zstd 1M":       {Compressor: frames(t), ClusterSize: MaxCluster},
+		"lz4 1M":        {Compressor: compressor(t, "lz4", 3), ClusterSize: MaxCluster},
 	}
 }
 

@@ -38,6 +38,11 @@ type content struct {
 	chunks  []uint32 // addresses, of a chunked content
 	bits    int      // of its chunks: 2^bits bytes
 	tail    []byte   // stands behind the inode
+	whole   int64    // bytes that are stored by themselves
+
+	isFragment bool       // the rest is in the packed file
+	fragment   int64      // where
+	fragments  *fragments // of the packed file
 }
 
 // plan is all that is known before a byte is read: the inodes in the order
@@ -47,6 +52,8 @@ type plan struct {
 	inodes   []*node
 	contents []*content
 	shared   []xattr // stored once
+	packed   *node   // the file of fragments, if there is one
+	named    int     // inodes but for it
 	stats    Stats
 }
 
@@ -179,6 +186,7 @@ func (p *plan) number(root *node) {
 	for i, n := range p.inodes {
 		n.number = uint32(i + 1)
 	}
+	p.named = len(p.inodes)
 }
 
 // layOut decides which contents are stored.
@@ -208,7 +216,7 @@ func (p *plan) layOut(t *tree.Tree, sums map[*tree.Entry]contentKey) {
 			p.stats.DuplicateBytes += e.Size
 			continue
 		}
-		n.content = &content{entry: e}
+		n.content = &content{entry: e, whole: e.Size}
 		if known {
 			stored[key] = n.content
 		}

@@ -13,9 +13,10 @@ import (
 // are checked before they are used, and nothing is read into memory that is larger
 // than an extent, the xattrs of an inode or a block of a directory. It is safe for concurrent use.
 type Reader struct {
-	r     io.ReaderAt
-	size  int64
-	super superblock
+	r      io.ReaderAt
+	size   int64
+	super  superblock
+	packed packedFile
 }
 
 // Info is what the superblock says.

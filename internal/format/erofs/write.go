@@ -33,6 +33,9 @@ type Options struct {
 	// which equal ones are stored once, if nothing is compressed. 0: only files that are
 	// equal as a whole are stored once, and only long runs of zeros are left out.
 	ChunkSize int
+	// Fragments has small files and the ends of files compressed together, which
+	// makes images smaller and asks for Linux 6.1.
+	Fragments bool
 	// Epoch, in seconds since 1970, is the time in the superblock, and no inode's
 	// time is later. 0: the superblock says 0 and inodes keep their times.
 	Epoch    int64
@@ -77,6 +80,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("chunk size %d: want a power of two from %d to %d", o.ChunkSize, BlockSize, segmentSize)
 	case o.ChunkSize != 0 && o.compressed():
 		return o, errors.New("chunks of files cannot be compressed: want a chunk size or a compressor")
+	case o.Fragments && !o.compressed():
+		return o, errors.New("fragments without a compressor")
 	case o.Epoch < 0:
 		return o, fmt.Errorf("epoch %d is before 1970", o.Epoch)
 	case len(o.Label) > maxLabel || strings.ContainsRune(o.Label, 0):
@@ -112,6 +117,9 @@ func write(ctx context.Context, w io.WriterAt, t *tree.Tree, opt Options) (Stats
 		return Stats{}, err
 	}
 	p.layOut(t, sums)
+	if opt.Fragments {
+		p.packFragments(opt.ClusterSize, opt.Epoch)
+	}
 
 	im := &image{w: w, opt: opt, plan: p, at: BlockSize}
 	if err := writeData(ctx, im); err != nil {
@@ -153,6 +161,10 @@ func (im *image) finish() error {
 	s.Magic, s.BlockBits = magic, blockBits
 	s.Compat = compatChecksum | compatMTime
 	s.Inodes = uint64(len(im.plan.inodes))
+	if im.plan.packed != nil {
+		s.PackedNid = im.plan.packed.nid()
+		s.Incompat |= incompatDedupe
+	}
 	s.BuildTime = uint64(im.opt.Epoch)
 	s.Blocks = uint32(im.at >> blockBits)
 	s.UUID = im.opt.UUID
@@ -169,7 +181,7 @@ func (im *image) finish() error {
 	}
 	_, err = im.w.WriteAt(raw, 0)
 	im.plan.stats.Size = im.at
-	im.plan.stats.Inodes = len(im.plan.inodes)
+	im.plan.stats.Inodes = im.plan.named
 	return err
 }
 
