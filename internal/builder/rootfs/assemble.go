@@ -139,8 +139,8 @@ func runScripts(ctx context.Context, in Input, packages []*pkg, m *merger) (*tre
 // newConfigurer puts dpkg's database, and what else the scripts are to find,
 // into the merged tree.
 func newConfigurer(in Input, packages []*pkg, m *merger) (*configurer, error) {
-	byName := append([]*pkg(nil), packages...)
-	sort.SliceStable(byName, func(i, j int) bool { return byName[i].name < byName[j].name })
+	sorted := append([]*pkg(nil), packages...)
+	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].name < sorted[j].name })
 	conffiles := map[*pkg]string{}
 	var interests interestList
 	for _, p := range packages {
@@ -151,7 +151,7 @@ func newConfigurer(in Input, packages []*pkg, m *merger) (*configurer, error) {
 		interests = append(interests, parseTriggers(p)...)
 	}
 	c := &configurer{
-		db: newDatabase(byName, conffiles), order: packages, merged: m.tree, claims: m.claims, interests: interests,
+		db: newDatabase(sorted, conffiles), known: byName(packages), order: packages, merged: m.tree, claims: m.claims, interests: interests,
 		epoch: scriptEpoch(packages), log: in.Log, progress: in.Progress,
 	}
 	return c, errors.Join(c.db.install(m.tree, in.Arch, 0), putScaffold(m.tree, in.Definition.Locale))

@@ -29,11 +29,12 @@ const policyRCPath = "usr/sbin/policy-rc.d"
 type configurer struct {
 	box       *sandbox.Sandbox
 	db        *database
-	order     []*pkg // of configuration
+	order     []*pkg     // of configuration
 	merged    *tree.Tree // all packages unpacked
 	claims    map[string]claim
 	interests interestList
-	pending   pendingTriggers
+	known     map[string][]*pkg // by names, provided ones too
+	triggers  triggerState
 	diverted  []diversion  // so far, as dpkg's file has them
 	placed    []tree.Entry // put in while scripts ran
 	epoch     int64        // for SOURCE_DATE_EPOCH
@@ -44,11 +45,14 @@ type configurer struct {
 // run does for each package, in order, what dpkg does: preinst, what unpacking
 // depends on, postinst; then triggers, once.
 func (c *configurer) run(ctx context.Context) error {
-	c.pending = pendingTriggers{}
+	c.triggers = newTriggerState()
 	for n, p := range c.order {
 		c.progress.Report(progress.Event{Task: "configure", Item: p.name, Done: int64(n), Total: int64(len(c.order)), Unit: "packages"})
 		overrides, err := c.readOptional(adminDir + "/statoverride")
 		if err != nil {
+			return err
+		}
+		if err := c.settle(ctx, p, "Pre-Depends"); err != nil {
 			return err
 		}
 		if err := c.preinst(ctx, p); err != nil {
@@ -58,6 +62,9 @@ func (c *configurer) run(ctx context.Context) error {
 			return err
 		}
 		c.activateFor(p)
+		if err := c.settle(ctx, p, "Pre-Depends", "Depends"); err != nil {
+			return err
+		}
 		if err := c.postinst(ctx, p, "configure", ""); err != nil {
 			return err
 		}

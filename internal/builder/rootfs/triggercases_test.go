@@ -12,6 +12,11 @@ func (d testDeb) with(files ...testFile) testDeb {
 	return d
 }
 
+func (d testDeb) after(fields string) testDeb {
+	d.fields += fields
+	return d
+}
+
 // triggerCases are about triggers.
 var triggerCases = []dpkgCase{
 	{name: "file trigger", debs: []testDeb{noted("a", "interest /opt/hooks\n"), noted("b", "").with(file("opt/hooks/b", "b")), noted("c", "").with(file("opt/hooks-not/c", "c"))},
@@ -43,6 +48,22 @@ var triggerCases = []dpkgCase{
 		{name: "d", members: map[string]string{"preinst": script("mkdir -p /opt/aside", "dpkg-divert --package d --add --rename --divert /opt/aside/b /opt/hooks/b")}},
 		noted("b", "").with(file("opt/hooks/b", "b"))}},
 	{name: "own trigger", debs: []testDeb{{name: "a", members: map[string]string{"triggers": "interest hook\n", "postinst": script("echo a $1 $2 >> /opt/log", "[ $1 = triggered ] || dpkg-trigger hook")}}}},
+	{name: "dependency that awaits a trigger", debs: []testDeb{noted("a", "interest hook\n"), noted("x", "activate hook\n"),
+		noted("b", "").after("Depends: x\n"), noted("c", "")}},
+	{name: "dependency that does not await a trigger", debs: []testDeb{noted("a", "interest-noawait hook\n"), noted("x", "activate hook\n"),
+		noted("b", "").after("Depends: x\n")}},
+	{name: "virtual dependency that awaits", debs: []testDeb{noted("a", "interest hook\n"),
+		{name: "x", fields: "Provides: virtual\n", members: map[string]string{"postinst": script("dpkg-trigger hook", "echo x >> /opt/log")}},
+		noted("b", "").after("Depends: absent | virtual\n"), noted("c", "")},
+		has: map[string]string{"opt/log": "a configure\nx\na triggered hook\nb configure\nc configure\n"}},
+	{name: "another alternative is ready", debs: []testDeb{noted("a", "interest hook\n"), noted("x", "activate hook\n"),
+		noted("b", "").after("Depends: x | a\n")},
+		has: map[string]string{"opt/log": "a configure\nx configure\nb configure\na triggered hook\n"}},
+	{name: "dependency whose trigger awaits in turn", debs: []testDeb{noted("a", "interest second\n"),
+		{name: "m", members: map[string]string{"triggers": "interest first\n", "postinst": script("echo m $1 $2 >> /opt/log", "[ $1 = configure ] || dpkg-trigger second")}},
+		noted("x", "activate first\n"), noted("b", "").after("Depends: x, m\n")}},
+	{name: "dependency whose triggers are pending", debs: []testDeb{noted("a", "interest hook\n"), noted("x", "activate hook\n"),
+		noted("b", "").after("Depends: a\n"), noted("c", "")}},
 	{name: "cycle of triggers", debs: []testDeb{
 		{name: "a", members: map[string]string{"triggers": "interest first\n", "postinst": script("dpkg-trigger second")}},
 		{name: "b", members: map[string]string{"triggers": "interest second\n", "postinst": script("dpkg-trigger first")}}},
