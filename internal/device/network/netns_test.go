@@ -3,6 +3,7 @@ package network
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -72,9 +73,14 @@ func inNamespaces(t *testing.T) (parent bool) {
 
 func prepareChild(t *testing.T) {
 	t.Helper()
-	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	must(t, unix.Mount("proc", "/proc", "proc", 0, ""))
-	must(t, unix.Mount("sysfs", "/sys", "sysfs", 0, ""))
+	err := errors.Join(
+		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount("proc", "/proc", "proc", 0, ""),
+		unix.Mount("sysfs", "/sys", "sysfs", 0, ""),
+	)
+	if err != nil {
+		testenv.Lack(t, "needs mounts in a namespace: %v", err)
+	}
 }
 
 func must(t testing.TB, err error) {

@@ -37,7 +37,8 @@
 // has given goes at the end of its time, also when this program is gone: the
 // kernel knows the times of addresses.
 //
-// It does not: give leases back at the end (the next boot gets the same ones),
+// It does not: wait some seconds before the first DHCPDISCOVER (RFC 2131, 4.4.1,
+// would have it), give leases back at the end (the next boot gets the same ones),
 // probe for duplicates of IPv4 addresses, read DHCPv4 options from the file and
 // sname fields (option 52), ask for prefixes, or make VLANs, bridges and tunnels.
 package network
