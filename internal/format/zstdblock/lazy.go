@@ -16,7 +16,7 @@ func (e *Encoder) parseLazy(seqs []sequence, from, to int) []sequence {
 		}
 		for ahead := 1; ahead <= 2 && p+ahead+4 <= to; ahead++ {
 			l, o, w := e.lookup(p+ahead, to, anchor, &rep, length)
-			if l > 0 && w > worth+ahead*4 {
+			if l > 0 && w > worth+ahead*3 {
 				p += ahead
 				length, off, worth = l, o, w
 				ahead = 0

@@ -38,12 +38,11 @@ func predefined(log uint, norm []int16) *distribution {
 
 // symbolKind is one of the three kinds of codes of a section.
 type symbolKind struct {
-	codes   []uint8
-	counts  [maxFSESymbols]uint32
-	table   *fseTable // what the section uses
-	own     distribution
-	rle     fseTable
-	repeats bool // own was used before, in this frame
+	codes  []uint8
+	counts [maxFSESymbols]uint32
+	table  *fseTable // what the section uses
+	own    distribution
+	rle    fseTable
 }
 
 // writeSequences appends the section. It turns offsets into Offset_Values.

@@ -24,9 +24,11 @@ const (
 func settingsOf(level Level) settings {
 	switch level {
 	case Fast:
-		return settings{search: lazyChains, hashBits: 16, depth: 6, nice: 32, parts: 16}
+		return settings{search: lazyChains, hashBits: 16, depth: 2, nice: 32, parts: 8}
+	case High:
+		return settings{search: optimalChains, hashBits: 16, depth: 6, nice: 32, sure: 8, parts: 16}
 	case Best:
 		return settings{search: optimalTree, hashBits: 17, depth: 64, nice: 256, parts: 64, twice: true}
 	}
-	return settings{search: optimalChains, hashBits: 16, depth: 6, nice: 32, sure: 8, parts: 16}
+	return settings{search: lazyChains, hashBits: 16, depth: 12, nice: 64, parts: 32}
 }

@@ -32,7 +32,7 @@ func (f *treeFinder) fill(t *matchTable, src []byte, from, to, size int) {
 	for p, quiet := from, from; p < to; p++ {
 		t.first[p-from] = uint32(len(t.found))
 		if p < quiet {
-			f.insert(src, p, size)
+			f.insert(t, src, p, size)
 			continue
 		}
 		if longest := f.search(t, src, p, to, size); longest >= f.nice {
@@ -42,24 +42,40 @@ func (f *treeFinder) fill(t *matchTable, src []byte, from, to, size int) {
 	t.first[to-from] = uint32(len(t.found))
 }
 
-// search puts place p into the tree and its matches into found; it gives the
-// longest length.
+// search puts place p into the tree and its matches into the table; it gives
+// the longest length.
 func (f *treeFinder) search(t *matchTable, src []byte, p, to, size int) int {
-	from := len(t.found)
-	best := minMatch - 1
 	end := min(p+f.nice, size)
 	if end-p < 4 {
 		return 0
 	}
-	here := load32(src, p)
-	if off := f.threes.find(src, p, here); off > 0 {
+	from := len(t.found)
+	best := minMatch - 1
+	if off := f.threes.find(src, p, load32(src, p)); off > 0 {
 		best = minMatch
 		t.found = append(t.found, match{minMatch, uint32(off)})
 	}
+	f.descend(t, src, p, end, best)
+	return f.clip(t, src, from, p, to)
+}
 
-	h := hash4(here) >> f.shift
-	next := f.heads[h]
-	f.heads[h] = uint32(p + 1)
+// insert puts place p into the tree, without noting matches.
+func (f *treeFinder) insert(t *matchTable, src []byte, p, size int) {
+	end := min(p+f.nice, size)
+	if end-p < 4 {
+		return
+	}
+	f.threes.insert(p, load32(src, p))
+	f.descend(t, src, p, end, f.nice)
+}
+
+// descend makes p the root of its tree and divides what was there into what
+// sorts before p and what sorts behind. On the way it notes each match that is
+// longer than best and all before it. Bytes from end on are not looked at.
+func (f *treeFinder) descend(t *matchTable, src []byte, p, end, best int) {
+	head := &f.heads[hash4(load32(src, p))>>f.shift]
+	next := *head
+	*head = uint32(p + 1)
 	kids := f.kids
 	before, behind := 2*p, 2*p+1     // where the next place of each side goes
 	equalBefore, equalBehind := 0, 0 // what all of that side share with p
@@ -74,7 +90,7 @@ func (f *treeFinder) search(t *matchTable, src []byte, p, to, size int) int {
 		if p+equal >= end {
 			// As far as anyone looks the two are the same: p takes its place.
 			kids[before], kids[behind] = kids[2*at], kids[2*at+1]
-			return f.clip(t, src, from, p, to)
+			return
 		}
 		if src[at+equal] < src[p+equal] {
 			kids[before] = next
@@ -87,7 +103,6 @@ func (f *treeFinder) search(t *matchTable, src []byte, p, to, size int) int {
 		}
 	}
 	kids[before], kids[behind] = 0, 0
-	return f.clip(t, src, from, p, to)
 }
 
 // clip ends the matches of p at the end of the block, draws out the longest as
@@ -115,39 +130,4 @@ func (f *treeFinder) clip(t *matchTable, src []byte, from, p, to int) int {
 	t.found = t.found[:n]
 	t.found[n-1] = last
 	return int(last.length)
-}
-
-// insert puts place p into the tree, without looking for matches.
-func (f *treeFinder) insert(src []byte, p, size int) {
-	end := min(p+f.nice, size)
-	if end-p < 4 {
-		return
-	}
-	here := load32(src, p)
-	f.threes.insert(p, here)
-	h := hash4(here) >> f.shift
-	next := f.heads[h]
-	f.heads[h] = uint32(p + 1)
-	kids := f.kids
-	before, behind := 2*p, 2*p+1
-	equalBefore, equalBehind := 0, 0
-	for n := f.depth; next > 0 && n > 0; n-- {
-		at := int(next - 1)
-		equal := min(equalBefore, equalBehind)
-		equal += matchLength(src, at+equal, p+equal, end)
-		if p+equal >= end {
-			kids[before], kids[behind] = kids[2*at], kids[2*at+1]
-			return
-		}
-		if src[at+equal] < src[p+equal] {
-			kids[before] = next
-			before, equalBefore = 2*at+1, equal
-			next = kids[before]
-		} else {
-			kids[behind] = next
-			behind, equalBehind = 2*at, equal
-			next = kids[behind]
-		}
-	}
-	kids[before], kids[behind] = 0, 0
 }
