@@ -184,6 +184,29 @@ func TestModule(t *testing.T) {
 	}
 }
 
+// TestCompressedSection: a section may say that it is compressed, and how much
+// it comes to.
+func TestCompressedSection(t *testing.T) {
+	err := (&Module{Data: inflated(t, 1<<40)}).readInfo()
+	if err == nil || !strings.Contains(err.Error(), ".modinfo") {
+		t.Errorf("a section of 1 TiB: %v", err)
+	}
+}
+
+// inflated is a module whose section is compressed to almost nothing.
+func inflated(t testing.TB, size uint64) []byte {
+	t.Helper()
+	const headerSize, sectionSize, flagsAt = 64, 64, 8
+	head := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64([]byte{byte(elf.COMPRESS_ZLIB), 0, 0, 0, 0, 0, 0, 0}, size), 1)
+	data := moduleFile(t, string(head))
+	flags := data[int(binary.LittleEndian.Uint64(data[40:]))+sectionSize+flagsAt:]
+	binary.LittleEndian.PutUint64(flags, uint64(elf.SHF_COMPRESSED))
+	if f, err := elf.NewFile(bytes.NewReader(data)); err != nil || f.Section(".modinfo").Size != size {
+		t.Fatalf("%d bytes make no such file: %v", headerSize+len(head), err)
+	}
+	return data
+}
+
 // TestNoModule: one that is built in, or that there is not, is no error here.
 func TestNoModule(t *testing.T) {
 	k := findKernel(t, kernelTree(t, moduleDirs[0], map[string][]byte{"ext4.ko": needing(t)}, "ext4"))
@@ -201,6 +224,7 @@ func FuzzModule(f *testing.F) {
 	f.Add(whole[:len(whole)-70])
 	f.Add([]byte("\x7fELF"))
 	f.Add(moduleFile(f))
+	f.Add(inflated(f, 1<<40))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := &Module{Data: data}
 		if err := m.readInfo(); err != nil {

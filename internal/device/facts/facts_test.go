@@ -54,13 +54,14 @@ func TestGather(t *testing.T) {
 	if err := unix.Sysinfo(&info); err != nil {
 		t.Fatal(err)
 	}
-	if total := int64(info.Totalram) * int64(info.Unit); st.MemTotal != total {
+	// A container may be shown less than the machine has.
+	if total := int64(info.Totalram) * int64(info.Unit); st.MemTotal <= 0 || st.MemTotal > total {
 		t.Errorf("%d bytes of memory, sysinfo says %d", st.MemTotal, total)
 	}
 	if st.MemAvail <= 0 || st.MemAvail > st.MemTotal {
 		t.Errorf("%d bytes available of %d", st.MemAvail, st.MemTotal)
 	}
-	if early := float64(info.Uptime) - 1; st.Uptime < early-time.Minute.Seconds() || st.Uptime > early+time.Minute.Seconds() {
+	if late := float64(info.Uptime) + time.Minute.Seconds(); st.Uptime <= 0 || st.Uptime > late {
 		t.Errorf("up %v s, sysinfo says %d", st.Uptime, info.Uptime)
 	}
 	const uuidLength = 36
