@@ -1,0 +1,92 @@
+package zstdblock
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ashlar/internal/foundation/tree"
+	"ashlar/internal/format/squashfs"
+	"ashlar/internal/testenv"
+)
+
+// squasher lets an encoder make the blocks of a squashfs image.
+type squasher struct {
+	mu sync.Mutex
+	e  *Encoder
+}
+
+func (*squasher) ID() uint16      { return 6 } // zstd
+func (*squasher) Name() string    { return Name }
+func (*squasher) Options() []byte { return nil }
+
+func (s *squasher) Compress(dst, src []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.e.Encode(dst, src), nil
+}
+
+// TestKernelReads has the kernel's squashfs read frames of every shape and level.
+func TestKernelReads(t *testing.T) {
+	testenv.RequireRoot(t)
+	for _, image := range []struct {
+		level Level
+		block int
+	}{{Fast, 4 << 10}, {Default, MaxFrame}, {High, maxBlock}, {Best, 4 << 10}, {Best, MaxFrame}} {
+		dir := mountFrames(t, image.level, image.block)
+		for i, in := range inputs() {
+			got, err := os.ReadFile(filepath.Join(dir, fmt.Sprint(i)))
+			if err != nil || !bytes.Equal(got, in.data) {
+				t.Errorf("%v, blocks of %d: %s: the kernel reads otherwise: %v", image.level, image.block, in.name, err)
+			}
+		}
+	}
+}
+
+// mountFrames gives a directory with the inputs, out of a mounted image.
+func mountFrames(t *testing.T, level Level, block int) string {
+	t.Helper()
+	if known, err := os.ReadFile("/proc/filesystems"); err != nil || !strings.Contains(string(known), "squashfs") {
+		testenv.Lack(t, "needs a kernel with squashfs")
+	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		testenv.Lack(t, "needs loop devices: %v", err)
+	}
+	var tr tree.Tree
+	if err := tr.Put(tree.NewDir(".", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for i, in := range inputs() {
+		if err := tr.Put(tree.NewFile(fmt.Sprint(i), 0o644, in.data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image, err := os.Create(filepath.Join(t.TempDir(), "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Close()
+	_, err = squashfs.Write(context.Background(), image, &tr, squashfs.Options{Compressor: &squasher{e: New(level)}, BlockSize: block})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	tool := testenv.RequireTool(t, "mount")
+	if out, err := exec.Command(tool, "-t", "squashfs", "-o", "loop,ro", image.Name(), dir).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
+	return dir
+}
