@@ -82,9 +82,9 @@ func TestReport(t *testing.T) {
 
 // TestInterrupted sends a signal while a mirror is silent.
 func TestInterrupted(t *testing.T) {
-	asked, done := make(chan struct{}, 100), make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		asked <- struct{}{}
+	asked, done := make(chan string, 100), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- strings.Split(r.URL.Path, "/")[1]
 		<-done
 	}))
 	defer server.Close()
@@ -95,14 +95,15 @@ func TestInterrupted(t *testing.T) {
 	}
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		cmd := exec.Command("ashlar", "lock", dir)
-		cmd.Env = append(os.Environ(), "ASHLAR_STORE="+filepath.Join(dir, ".store"), "ASHLAR_MIRROR_DEBIAN="+server.URL)
+		cmd.Env = append(os.Environ(), "ASHLAR_STORE="+filepath.Join(dir, ".store"), "ASHLAR_MIRROR_DEBIAN="+server.URL+"/"+signal.String())
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		patience := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() }) // then the code is another
-		<-asked
+		for who := ""; who != signal.String(); who = <-asked {                     // not one before it
+		}
 		if err := cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}

@@ -103,7 +103,7 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(wrongFlag)
 	root.SetVersionTemplate("ashlar {{.Version}}\n")
 	flags := root.PersistentFlags()
-	flags.BoolVar(&a.json, "json", false, "answer in JSON, progress as JSON lines on stderr")
+	flags.BoolVar(&a.json, "json", false, "answer in JSON, progress and errors as JSON lines on stderr")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes: nothing but errors")
 	flags.BoolVar(&a.offline, "offline", false, "never open the network")
 	flags.StringVar(&a.buildLog, "log", "", "file that gets what maintainer scripts print")
