@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ashlar/internal/foundation/tree"
 	"ashlar/internal/format/squashfs"
+	"ashlar/internal/foundation/tree"
 	"ashlar/internal/testenv"
 )
 
