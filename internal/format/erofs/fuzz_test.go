@@ -77,7 +77,7 @@ func TestDamaged(t *testing.T) {
 		}
 		rng := rand.New(rand.NewPCG(1, 1))
 		refused := 0
-		const rounds = 600
+		const rounds = 300
 		for range rounds {
 			bad := bytes.Clone(good)
 			from := len(bad) - int(stats.MetadataBytes)

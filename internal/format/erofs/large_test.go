@@ -32,7 +32,7 @@ func TestLargeDirectories(t *testing.T) {
 		}
 	}
 	put(t, tr, tree.NewDir("links", 0o755))
-	for i := range 70_000 { // more than a compact inode counts
+	for i := range 66_000 { // more than a compact inode counts
 		put(t, tr, tree.Entry{Path: fmt.Sprintf("links/%d", i), Kind: tree.HardLink, Target: "one"})
 	}
 	data, _ := writeImage(t, tr, Options{})
@@ -54,12 +54,10 @@ func TestLargeDirectories(t *testing.T) {
 // TestKernelRandom mounts random trees.
 func TestKernelRandom(t *testing.T) {
 	for name, opt := range manners(t) {
-		for seed := range uint64(2) {
-			tr := randomTree(t, rand.New(rand.NewPCG(seed, 5)), 700)
-			data, _ := writeImage(t, tr, opt)
-			if diff := cmp.Diff(describe(t, tr), describe(t, hostTree(t, mount(t, data)))); diff != "" {
-				t.Fatalf("%s, seed %d: %s", name, seed, diff)
-			}
+		tr := randomTree(t, rand.New(rand.NewPCG(uint64(len(name)), 5)), 500)
+		data, _ := writeImage(t, tr, opt)
+		if diff := cmp.Diff(describe(t, tr), describe(t, hostTree(t, mount(t, data)))); diff != "" {
+			t.Fatalf("%s: %s", name, diff)
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package lz4
 
+import "slices"
+
 // Encoder packs parts of one input after the other into blocks. It is for one
 // goroutine; Reset makes it ready for the next input.
 type Encoder struct {
@@ -119,8 +121,15 @@ func (e *Encoder) advance(at, end, size int) int {
 
 // grow makes room for steps up to a place.
 func (e *Encoder) grow(at int) {
-	for at-e.at >= len(e.steps) {
-		e.steps = append(e.steps, step{cost: unreached})
+	from, to := len(e.steps), at-e.at+1
+	if to <= from {
+		return
+	}
+	e.steps = slices.Grow(e.steps, to-from)[:to]
+	fresh := e.steps[from:]
+	fresh[0] = step{cost: unreached}
+	for n := 1; n < len(fresh); n *= 2 {
+		copy(fresh[n:], fresh[:n])
 	}
 }
 

@@ -23,8 +23,10 @@ func (f *finder) reset(src []byte) {
 
 func hash(word uint32) uint32 { return word * 2654435761 >> (32 - hashBits) }
 
-// fill enters all places up to and with at, which has four bytes behind it.
+// fill enters all places up to and with at, which has four bytes behind it,
+// but for those that are too far back for any match from now on.
 func (f *finder) fill(at int) {
+	f.filled = max(f.filled, at-maxDistance)
 	for ; f.filled <= at; f.filled++ {
 		h := hash(binary.LittleEndian.Uint32(f.src[f.filled:]))
 		f.before[uint16(f.filled)] = f.latest[h]
