@@ -82,6 +82,7 @@ type usageError struct{ error }
 
 // failure is an error as JSON, on one line behind the lines of progress.
 type failure struct {
+	Event      string            `json:"event"` // "error"; lines of progress have others
 	Error      string            `json:"error"`
 	Exit       int               `json:"exit"`
 	Definition definition.Errors `json:"definition,omitempty"` // each that is wrong in ashlar.toml
@@ -98,7 +99,7 @@ func report(err error, stderr io.Writer, asJSON bool) int {
 	switch {
 	case errors.Is(err, errDifferent): // the answer tells
 	case asJSON:
-		line, jsonErr := json.Marshal(failure{err.Error(), code, list})
+		line, jsonErr := json.Marshal(failure{"error", err.Error(), code, list})
 		if jsonErr != nil {
 			line = []byte(jsonErr.Error()) // of plain data: never
 		}

@@ -63,9 +63,9 @@ func TestReport(t *testing.T) {
 		text, json string
 	}{
 		{nil, "", ""},
-		{errors.New("read x: gone"), "ashlar: read x: gone\n", `{"error":"read x: gone","exit":1}`},
+		{errors.New("read x: gone"), "ashlar: read x: gone\n", `{"event":"error","error":"read x: gone","exit":1}`},
 		{errDifferent, "", ""},
-		{wrong, "f:2:3: name: is \"<bad>\"\n", `{"error":"f:2:3: name: is \"\u003cbad\u003e\"","exit":3,"definition":[{"position":{"file":"f","line":2,"column":3},"key":"name","message":"is \"\u003cbad\u003e\""}]}`},
+		{wrong, "f:2:3: name: is \"<bad>\"\n", `{"event":"error","error":"f:2:3: name: is \"\u003cbad\u003e\"","exit":3,"definition":[{"position":{"file":"f","line":2,"column":3},"key":"name","message":"is \"\u003cbad\u003e\""}]}`},
 	} {
 		var text, line bytes.Buffer
 		if a, b := report(c.err, &text, false), report(c.err, &line, true); a != b {
