@@ -174,15 +174,20 @@ func TestSeveralInterfaces(t *testing.T) {
 	f := newFar(t)
 	f.plug("lan0", "srv0", "10.1.0.1/24")
 	f.plug("lan1", "srv1", "10.2.0.1/24")
-	f.dnsmasq("srv0", "--dhcp-range=10.1.0.10,10.1.0.20,255.255.255.0,1h", "--dhcp-option=option:dns-server,10.1.0.53")
+	f.dnsmasq("srv0", "--dhcp-range=10.1.0.10,10.1.0.20,255.255.255.0,1h", "--dhcp-option=option:dns-server,10.1.0.53", "--dhcp-option=option:mtu,1400")
 	link, err := netlink.LinkByName("lan1")
 	must(t, err)
 	f.dnsmasq("srv1", "--dhcp-range=10.2.0.10,10.2.0.20,255.255.255.0,1h", "--dhcp-option=option:dns-server,10.2.0.53")
-	conf := up(t, machine.Interface{Name: "lan0", DHCP4: true}, machine.Interface{MAC: link.Attrs().HardwareAddr.String(), DHCP4: true})
+	conf := up(t, machine.Interface{Name: "lan0", DHCP4: true, MTU: 1300}, machine.Interface{MAC: link.Attrs().HardwareAddr.String(), DHCP4: true})
 	addressIn(t, "lan0", "10.1.0.0/24")
 	addressIn(t, "lan1", "10.2.0.0/24")
 	fileSays(t, conf, "nameserver 10.1.0.53\nnameserver 10.2.0.53\n")
 	routesAre(t, netlink.FAMILY_V4, "default via 10.1.0.1 dev lan0", "default via 10.2.0.1 dev lan1")
+	lan0, err := netlink.LinkByName("lan0")
+	must(t, err)
+	if lan0.Attrs().MTU != 1300 {
+		t.Errorf("MTU of lan0 is %d, want 1300 as declared, whatever the server says", lan0.Attrs().MTU)
+	}
 	must(t, netlink.LinkDel(link))
 	fileSays(t, conf, "nameserver 10.1.0.53\n")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -180,6 +181,50 @@ func TestOnlyIPv6(t *testing.T) {
 	addressIn(t, "lan0", "2001:db8:1::/64")
 	if took := time.Since(begin); took < 5*time.Second || took > 15*time.Second {
 		t.Errorf("ready after %s, want the time of three questions", took)
+	}
+}
+
+// TestResync looks at everything again, as when the kernel has lost messages.
+func TestResync(t *testing.T) {
+	if inNamespaces(t) {
+		return
+	}
+	hardware(t, "lan0", "lan1")
+	f := newFar(t)
+	f.plug("lan0", "srv0")
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	m := &Manager{
+		opt: Options{Log: t.Logf}.withDefaults(), names: newResolver(path, machine.Network{}), routers: newRouterNames(), ports: map[int]*port{},
+		cancel: func() {},
+	}
+	w := &watcher{m: m, declared: []machine.Interface{{Name: "la*", Addresses: []string{"192.0.2.7/24"}}}}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); must(t, m.Close()) })
+	must(t, w.resync(ctx))
+	addressIn(t, "lan0", "192.0.2.7/32")
+	link, err := netlink.LinkByName("lan0")
+	must(t, err)
+	m.port(link.Attrs().Index).learn(methodDHCP4, fromIPs([]net.IP{net.IPv4(192, 0, 2, 53)}), nil)
+	fileSays(t, path, "nameserver 192.0.2.53\n")
+	must(t, netlink.LinkDel(link))
+	f.plug("lan1", "srv1")
+	must(t, w.resync(ctx))
+	addressIn(t, "lan1", "192.0.2.7/32")
+	fileSays(t, path, "")
+	if got := m.indexes(); len(got) != 1 {
+		t.Errorf("ports %v, want lan1's", got)
+	}
+	// A card that becomes part of a bridge is the bridge's.
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br0"
+	bridge := &netlink.Bridge{LinkAttrs: attrs}
+	must(t, netlink.LinkAdd(bridge))
+	link, err = netlink.LinkByName("lan1")
+	must(t, err)
+	must(t, netlink.LinkSetMaster(link, bridge))
+	must(t, w.resync(ctx))
+	if got := m.indexes(); len(got) != 0 {
+		t.Errorf("ports %v, want none", got)
 	}
 }
 
