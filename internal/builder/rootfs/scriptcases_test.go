@@ -28,6 +28,12 @@ var scriptCases = []dpkgCase{
 	{name: "preinst makes what it will unpack", debs: []testDeb{
 		{name: "a", files: []testFile{file("opt/a/f", "a")}, members: map[string]string{"preinst": script("mkdir -p /opt/a", "echo other > /opt/a/f")}},
 	}, has: map[string]string{"opt/a/f": "a"}},
+	{name: "preinst makes the conffile as it will be", debs: []testDeb{
+		{name: "a", files: []testFile{file("etc/a.conf", "a\n")}, members: map[string]string{"conffiles": "/etc/a.conf\n", "preinst": script("echo a > /etc/a.conf")}},
+	}, has: map[string]string{"etc/a.conf": "a\n"}},
+	{name: "preinst makes another conffile", debs: []testDeb{
+		{name: "a", files: []testFile{file("etc/a.conf", "a\n")}, members: map[string]string{"conffiles": "/etc/a.conf\n", "preinst": script("echo other > /etc/a.conf")}},
+	}, has: map[string]string{"etc/a.conf": "other\n"}, dpkgFails: "it asks which one shall stay, and nobody answers; here the script's stays"},
 	{name: "preinst removes and changes what it will unpack", debs: []testDeb{
 		{name: "a", files: []testFile{file("opt/a/f", "a").mode(0o4755), file("opt/a/g", "a").owned(0, 8, "root", "mail").mode(0o2750), symlink("opt/a/l", "f"), file("opt/a/d/e/f", "x"), file("opt/a/same", "same")},
 			members: map[string]string{"preinst": script("rm -rf /opt/a/f /opt/a/d /opt/a/l", "mkdir -p /opt/a", "ln -s nowhere /opt/a/l", "echo more >> /opt/a/g")}},

@@ -33,6 +33,16 @@ func TestCommandEnds(t *testing.T) {
 			t.Errorf("%v: got %v", args, err)
 		}
 	}
+	var both strings.Builder
+	args := []string{"sh", "-c", "for n in $(seq 300); do echo o$n; echo e$n >&2; done"}
+	if err := b.Run(t.Context(), Command{Args: args, Stdout: &both, Stderr: &both}); err != nil {
+		t.Error(err)
+	}
+	for n, line := range strings.Fields(both.String()) {
+		if want := "oe"[n%2:n%2+1] + strconv.Itoa(n/2+1); line != want {
+			t.Fatalf("line %d of both streams is %s, want %s", n, line, want)
+		}
+	}
 	var out strings.Builder
 	err := b.Run(t.Context(), Command{Args: []string{"sh", "-c", "cat; pwd; echo $A $HOME; env | wc -l"}, Dir: "/etc", Env: []string{"A=b", "HOME=/x"},
 		Stdin: strings.NewReader("in\n"), Stdout: &out})
