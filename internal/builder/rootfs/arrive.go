@@ -203,7 +203,7 @@ func (c *configurer) putEntry(ctx context.Context, e tree.Entry) error {
 func (c *configurer) nameOwners(ctx context.Context, p *pkg) error {
 	var users, groups map[string]uint32
 	for _, e := range p.unpacked.Entries {
-		if plainOwner(e.User) && plainOwner(e.Group) || c.foreign(p, e.Path) {
+		if plainOwner(e.User, e.UID) && plainOwner(e.Group, e.GID) || c.foreign(p, e.Path) {
 			continue
 		}
 		if users == nil {
@@ -233,8 +233,8 @@ func (c *configurer) nameOwners(ctx context.Context, p *pkg) error {
 	return nil
 }
 
-// plainOwner holds for names that have the same number everywhere.
-func plainOwner(name string) bool { return name == "" || name == "root" }
+// plainOwner holds where the number says the same as the name everywhere.
+func plainOwner(name string, id uint32) bool { return name == "" || name == "root" && id == 0 }
 
 // foreign reports whether another package has what p ships as raw.
 func (c *configurer) foreign(p *pkg, raw string) bool {

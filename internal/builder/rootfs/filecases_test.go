@@ -36,6 +36,7 @@ var fileCases = []dpkgCase{
 	}, has: map[string]string{"opt/a/1": "new", "opt/a/2": "one", "opt/a/3": "one"}},
 	{name: "owner by name", debs: []testDeb{{name: "a", files: []testFile{
 		file("opt/a/f", "a").owned(4711, 4712, "games", "mail"), file("opt/a/s", "a").owned(1, 1, "root", "shadow").mode(0o2755),
+		file("opt/a/builder", "a").owned(1000, 1000, "root", "root"), file("opt/a/numbers", "a").owned(1000, 1000, "", ""),
 		file("opt/a/unknown", "a").owned(77, 78, "nobody-knows", "nobody-knows"), dir("opt/a/d").owned(1, 1, "man", "man").mode(0o2755),
 	}}}},
 	{name: "owner made by preinst", debs: []testDeb{{name: "a", files: []testFile{
