@@ -142,6 +142,13 @@ func (d *decoder) checkInterfaces(def *Definition) {
 		if d.whole && !d.given(key+".name") && !d.given(key+".mac") {
 			d.fail(key, "says neither name nor mac", `add name = "en*"`)
 		}
+		for j, route := range n.Routes {
+			to, err1 := netip.ParsePrefix(route.To)
+			via, err2 := netip.ParseAddr(route.Via)
+			if err1 == nil && err2 == nil && to.Addr().Is4() != via.Is4() {
+				d.fail(fmt.Sprintf("%s.routes[%d].via", key, j), fmt.Sprintf("%s is of another family than %s", quote(route.Via), route.To), "a gateway of the same family")
+			}
+		}
 		families := map[bool]string{}
 		for j, gateway := range n.Gateways {
 			addr, err := netip.ParseAddr(gateway)

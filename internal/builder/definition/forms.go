@@ -66,6 +66,7 @@ var forms = compile(map[string]form{
 	"signal":      {what: "a signal", hint: `such as "SIGTERM" or "SIGQUIT"`, pattern: `^SIG[A-Z0-9]+$`, check: checkSignal},
 	"mac":         {what: "a MAC address", hint: `six bytes with colons, such as "52:54:00:12:34:56"`, pattern: `^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$`, check: checkMAC},
 	"cidr":        {what: "an address with prefix length", hint: `such as "192.0.2.7/24" or "2001:db8::7/64"`, check: checkCIDR},
+	"network":     {what: "a network with prefix length", hint: `such as "198.51.100.0/24" or "2001:db8:1::/48"`, check: checkNetwork},
 	"address":     {what: "an IP address", hint: `such as "192.0.2.1" or "2001:db8::1"`, check: checkAddress},
 	"interface":   {what: "an interface name or pattern", hint: `such as "eth0" or "en*", at most 15 characters`, pattern: `^[A-Za-z0-9_.*?\[\]-]{1,15}$`, check: checkGlob},
 	"line":        {what: "one line of text", hint: "without line breaks and control characters", pattern: patternLine},
@@ -222,6 +223,19 @@ func checkMAC(text string) error {
 	}
 	if mac[0]&1 != 0 {
 		return errors.New("is a multicast address")
+	}
+	return nil
+}
+
+func checkNetwork(text string) error {
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil && !strings.Contains(text, "/"):
+		return errors.New("has no prefix length")
+	case err != nil:
+		return errors.New("is not a network with prefix length")
+	case p != p.Masked():
+		return fmt.Errorf("has bits behind its prefix; %s is meant", p.Masked())
 	}
 	return nil
 }

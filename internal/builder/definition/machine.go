@@ -96,9 +96,13 @@ func (s Service) machine(name string, ids IDs) (machine.Service, error) {
 func (d *Definition) network() machine.Network {
 	n := machine.Network{DNS: d.Network.DNS, Search: d.Network.Search}
 	for _, i := range d.Network.Interfaces {
+		var routes []machine.Route
+		for _, r := range i.Routes {
+			routes = append(routes, machine.Route{To: r.To, Via: r.Via})
+		}
 		n.Interfaces = append(n.Interfaces, machine.Interface{
 			Name: i.Name, MAC: strings.ToLower(i.MAC), DHCP4: i.DHCP4, RA: i.RA, DHCP6: i.DHCP6,
-			Addresses: i.Addresses, Gateways: i.Gateways, MTU: i.MTU,
+			Addresses: i.Addresses, Gateways: i.Gateways, Routes: routes, MTU: i.MTU,
 		})
 	}
 	return n

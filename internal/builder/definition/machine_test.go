@@ -73,6 +73,7 @@ search = ["example.org"]
 mac = "52:54:00:AB:CD:EF"
 addresses = ["192.0.2.7/24", "2001:db8::7/64"]
 gateways = ["192.0.2.1"]
+routes = [{ to = "198.51.100.0/24", via = "192.0.2.9" }, { to = "203.0.113.0/24" }]
 ra = false
 mtu = 9000
 `
@@ -107,6 +108,7 @@ func TestMachine(t *testing.T) {
 			DNS: []string{"192.0.2.53"}, Search: []string{"example.org"},
 			Interfaces: []machine.Interface{{
 				MAC: "52:54:00:ab:cd:ef", Addresses: []string{"192.0.2.7/24", "2001:db8::7/64"}, Gateways: []string{"192.0.2.1"}, MTU: 9000,
+				Routes: []machine.Route{{To: "198.51.100.0/24", Via: "192.0.2.9"}, {To: "203.0.113.0/24"}},
 			}},
 		},
 		Sysctl: []machine.Setting{{Name: "net.core.somaxconn", Value: "1024"}, {Name: "vm.swappiness", Value: "10"}},

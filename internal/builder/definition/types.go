@@ -177,7 +177,14 @@ type Interface struct {
 	RA        bool     `toml:"ra" doc:"IPv6 by router advertisements." default:"true"`
 	Addresses []string `toml:"addresses" doc:"Static addresses with prefix length." example:"192.0.2.7/24" form:"cidr" unique:"true"`
 	Gateways  []string `toml:"gateways" doc:"Default gateways, at most one a family." form:"address" unique:"true"`
+	Routes    []Route  `toml:"routes" doc:"Further routes."`
 	MTU       int      `toml:"mtu" doc:"Largest packet in bytes; 0: the driver's." min:"0" max:"65535"`
+}
+
+// Route leads to a network behind an interface.
+type Route struct {
+	To  string `toml:"to" doc:"Network with prefix length." example:"198.51.100.0/24" form:"network" required:"true"`
+	Via string `toml:"via" doc:"Gateway; default: the network is on the link." form:"address"`
 }
 
 // Prune says what is left out. Each is true by default.
