@@ -6,7 +6,7 @@ DEVICE  = internal/builder/devicebin/bin
 ARCHES  = amd64
 PORT   ?= 8080
 
-.PHONY: all build device examples run test lint generate recording clean
+.PHONY: all build device examples run test lint generate recording bench clean
 
 all: build
 
@@ -35,6 +35,11 @@ lint: device
 # The pictured tour; it is a recording, and takes the time that it shows.
 recording: build
 	$(GO) run ./e2e/recording -ashlar bin/ashlar -o doc/tour.svg
+
+# Needs root, mmdebstrap, apt-utils and squashfs-tools; takes half an hour.
+bench: build
+	bin/ashlar -q fetch bench/build/server
+	$(GO) run ./bench/build
 
 generate: device
 	$(GO) generate ./...
