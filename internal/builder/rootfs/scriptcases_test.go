@@ -25,6 +25,17 @@ var scriptCases = []dpkgCase{
 	{name: "preinst sees what it will unpack", debs: []testDeb{
 		{name: "a", files: []testFile{file("opt/a/f", "a")}, members: map[string]string{"preinst": script("test ! -e /opt/a/f || touch /opt/seen")}},
 	}, differs: []allowedDifference{{"opt/seen", "extra", "all packages are unpacked before the first script runs", nil}}},
+	{name: "scripts change what a later package brings", debs: []testDeb{
+		{name: "a", files: []testFile{file("opt/a/f", "a")}, members: map[string]string{"preinst": script("rm -f /opt/b/gone", "mkdir -p /opt/b"), "postinst": script("echo a > /opt/b/f")}},
+		{name: "b", files: []testFile{file("opt/b/gone", "b"), file("opt/b/f", "b")}},
+	}, differs: []allowedDifference{
+		{"opt/b/gone", "missing", "all packages are unpacked before the first script runs", nil},
+		{"opt/b/f", "content mtime", "likewise, as where apt unpacks all and then configures", nil},
+	}},
+	{name: "directories that scripts make first", debs: []testDeb{
+		{name: "a", files: []testFile{file("opt/a/f", "a")}, members: map[string]string{"postinst": script("install -d -o games -g mail -m 2750 /opt/b/d")}},
+		{name: "b", files: []testFile{dir("opt/b/d"), file("opt/b/d/f", "b")}},
+	}},
 	{name: "preinst makes what it will unpack", debs: []testDeb{
 		{name: "a", files: []testFile{file("opt/a/f", "a")}, members: map[string]string{"preinst": script("mkdir -p /opt/a", "echo other > /opt/a/f")}},
 	}, has: map[string]string{"opt/a/f": "a"}},
