@@ -30,7 +30,7 @@
 //
 // Plain images: 5.4, with chunks or holes 5.15. lz4: 5.13, with tails 5.17, with
 // duplicate files or fragments 6.1. zstd: 6.10. The superblock asks for no more than an image needs. Debian's
-// 6.1 and 6.12 were seen to read all of it.
+// 6.1, but for zstd, and 6.12 were seen to read all of it.
 //
 // # What it does not do
 //
