@@ -9,7 +9,8 @@ const (
 	litTreeless
 )
 
-// leastHuffmanBits is down to which limit of the longest code to try.
+// leastHuffmanBits is down to which limit of the longest code to try: 256 bytes
+// always have codes of 8 bits.
 const leastHuffmanBits = 8
 
 // oneStream is up to how many literals go into one stream; more go into four,
@@ -117,11 +118,7 @@ func (b *blockCoder) chooseTree(counts *[256]uint32) (tree int) {
 			b.tree = try
 			b.treeHeader, b.tryHeader = b.tryHeader, b.treeHeader
 		}
-		longest := int(try.longest())
-		if longest > limit {
-			break // so many bytes have no shorter codes
-		}
-		limit = longest
+		limit = int(try.longest())
 	}
 	return tree
 }
@@ -142,7 +139,7 @@ func (b *blockCoder) writeFourStreams(literals []byte) {
 }
 
 // compressedHeader fills in the header at from: the number of literals and the
-// length of what follows, each of 10, 14 or 18 bits.
+// length of what follows, each of 10, 14 or 18 bits; 10 bits mean one stream.
 func (b *blockCoder) compressedHeader(from, kind, n, size int) {
 	format, width, length := 0, uint(10), 3
 	switch {
@@ -150,8 +147,6 @@ func (b *blockCoder) compressedHeader(from, kind, n, size int) {
 		format, width, length = 3, 18, 5
 	case n >= 1<<10:
 		format, width, length = 2, 14, 4
-	case n > oneStream:
-		format = 1
 	}
 	v := uint64(kind) | uint64(format)<<2 | uint64(n)<<4 | uint64(size)<<(4+width)
 	for i := range length {

@@ -30,6 +30,8 @@ type optimiser struct {
 	nice   int
 }
 
+// unreached is the cost of a place that no step has come to yet. Each place is
+// reached before it is visited, if only by literals.
 const unreached = math.MaxInt32
 
 // parse appends the cheapest sequences for src[from:to], which lies in the
@@ -38,11 +40,7 @@ func (o *optimiser) parse(seqs []sequence, src []byte, start, from, to int, rep 
 	n := to - from
 	o.prepare(n, rep)
 	for i := 0; i < n; i++ {
-		cost := o.costs[i]
-		if cost == unreached {
-			continue
-		}
-		here := o.steps[i]
+		cost, here := o.costs[i], o.steps[i]
 		if i > 0 {
 			rep = o.carry(i, here)
 		}

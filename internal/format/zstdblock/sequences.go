@@ -1,7 +1,5 @@
 package zstdblock
 
-import "math"
-
 // Sequences_Section: RFC 8878, 3.1.1.3.2.
 
 const (
@@ -100,7 +98,7 @@ func (b *blockCoder) countCodes(seqs []sequence) {
 }
 
 // chooseTable picks the cheapest of the four modes, appends the description if
-// the mode has one, and gives the mode.
+// the mode has one, and gives the mode. The predefined tables have all codes.
 func (b *blockCoder) chooseTable(k *symbolKind, standard *distribution, maxLog uint) int {
 	counts, total := k.counts[:], uint32(len(k.codes))
 	first := k.codes[0]
@@ -118,15 +116,7 @@ func (b *blockCoder) chooseTable(k *symbolKind, standard *distribution, maxLog u
 		}
 	}
 	var made fseCounts
-	if counts[first] == total {
-		if best == math.MaxInt { // a code that the predefined table lacks
-			b.w.byte(first)
-			k.rle.buildRLE(first)
-			k.table = &k.rle
-			k.own.valid = false
-			return modeRLE
-		}
-	} else if made.optimise(counts, total, maxLog) < best {
+	if counts[first] < total && made.optimise(counts, total, maxLog) < best {
 		mode = modeCompressed
 	}
 	switch mode {

@@ -105,9 +105,6 @@ func tableCost(from, to []uint32, standard *fseCounts) int64 {
 	var other int64
 	for s := range to {
 		if n := to[s] - from[s]; n > 0 {
-			if s >= standard.n {
-				return cost
-			}
 			other += int64(n) * int64(uint32(standard.log)<<16-log2(uint32(standard.states(s))))
 		}
 	}
