@@ -56,7 +56,7 @@ func TestImportsGoDownOnly(t *testing.T) {
 	}
 	for _, p := range listPackages(t) {
 		from := roomOf(p.ImportPath)
-		if from == "" || strings.Contains(from, "/testguest") {
+		if from == "" || strings.Contains(from, "/testguest") || forTests(from) {
 			continue
 		}
 		note(floors, floorOf(from), floorOf(from))
@@ -64,6 +64,8 @@ func TestImportsGoDownOnly(t *testing.T) {
 			to := roomOf(imported)
 			switch {
 			case to == "":
+			case forTests(to):
+				t.Errorf("%s imports %s, which is for tests only", from, to)
 			case floorOf(from) != floorOf(to):
 				note(floors, floorOf(from), floorOf(to))
 			default:
@@ -80,6 +82,9 @@ func TestImportsGoDownOnly(t *testing.T) {
 	compareEdges(t, "floor", floorEdges, floors)
 	compareEdges(t, "room", roomEdges, rooms)
 }
+
+// forTests reports whether a room is for tests only, which may look anywhere.
+func forTests(room string) bool { return strings.HasSuffix(room, "/imagetest") }
 
 func compareEdges(t *testing.T, kind string, table map[string][]string, seen map[string]map[string]bool) {
 	t.Helper()

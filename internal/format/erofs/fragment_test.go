@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"ashlar/internal/format/imagetest"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -15,16 +16,16 @@ import (
 func manyFiles(t testing.TB) *tree.Tree {
 	t.Helper()
 	tr := &tree.Tree{}
-	put(t, tr, tree.NewDir(".", 0o755))
+	imagetest.Put(t, tr, tree.NewDir(".", 0o755))
 	for i := range 200 {
 		size := i * 37
 		if i%10 == 0 {
 			size = i * 1111
 		}
-		put(t, tr, tree.NewFile(fmt.Sprintf("%03d", i), 0o644, words(uint64(i), size)))
+		imagetest.Put(t, tr, tree.NewFile(fmt.Sprintf("%03d", i), 0o644, imagetest.Words(uint64(i), size)))
 	}
 	for _, size := range []int{maxAlone, maxAlone + 1, minUnit - 1, minUnit, minUnit + 1, 3 * minUnit, 20*minUnit + 5} {
-		put(t, tr, tree.NewFile(fmt.Sprint("unit ", size), 0o644, words(uint64(size), size)))
+		imagetest.Put(t, tr, tree.NewFile(fmt.Sprint("unit ", size), 0o644, imagetest.Words(uint64(size), size)))
 	}
 	return tr
 }
@@ -32,12 +33,12 @@ func manyFiles(t testing.TB) *tree.Tree {
 // TestFragmentsStaySteady changes one small file: few segments may change.
 func TestFragmentsStaySteady(t *testing.T) {
 	tr := manyFiles(t)
-	opt := Options{Compressor: compressor(t, "lz4", 1), Fragments: true, Cache: &blockMap{blocks: map[string][]byte{}}}
+	opt := Options{Compressor: compressor(t, "lz4", 1), Fragments: true, Cache: &imagetest.BlockMap{}}
 	_, first := writeImage(t, tr, opt)
 	worst, sum := 0, 0
 	for i := range 40 {
 		changed := tr.Clone()
-		put(t, changed, tree.NewFile(fmt.Sprintf("%03d", i*5), 0o644, words(uint64(1000+i), 100+i*97)))
+		imagetest.Put(t, changed, tree.NewFile(fmt.Sprintf("%03d", i*5), 0o644, imagetest.Words(uint64(1000+i), 100+i*97)))
 		opt := opt
 		opt.Cache = &readOnly{opt.Cache}
 		_, stats := writeImage(t, changed, opt)
@@ -66,7 +67,7 @@ func TestFragmentsSave(t *testing.T) {
 	if packed.Inodes != alone.Inodes || packed.Size >= alone.Size {
 		t.Errorf("%d inodes, %d bytes with fragments; %d inodes, %d bytes without", packed.Inodes, packed.Size, alone.Inodes, alone.Size)
 	}
-	if got, want := describe(t, readImage(t, data)), describe(t, tr); got != want {
+	if got, want := imagetest.Describe(t, readImage(t, data)), imagetest.Describe(t, tr); got != want {
 		t.Error("the files do not come back")
 	}
 }
@@ -100,19 +101,19 @@ func TestFragmentsOfStreams(t *testing.T) {
 		source tree.Content
 		want   string
 	}{
-		"short":      {5000, tree.Bytes(words(1, 4999)), "has not the 5000 bytes"},
-		"long":       {5000, tree.Bytes(words(1, 5001)), "has not the 5000 bytes"},
-		"long end":   {minUnit + 500, tree.Bytes(words(1, minUnit+501)), "has not the 66036 bytes"},
-		"no end":     {minUnit + 500, stream(words(1, minUnit)), "has not the 66036 bytes"},
-		"unreadable": {5000, broken{errors.New("disk on fire")}, "disk on fire"},
+		"short":      {5000, tree.Bytes(imagetest.Words(1, 4999)), "has not the 5000 bytes"},
+		"long":       {5000, tree.Bytes(imagetest.Words(1, 5001)), "has not the 5000 bytes"},
+		"long end":   {minUnit + 500, tree.Bytes(imagetest.Words(1, minUnit+501)), "has not the 66036 bytes"},
+		"no end":     {minUnit + 500, stream(imagetest.Words(1, minUnit)), "has not the 66036 bytes"},
+		"unreadable": {5000, imagetest.Broken{Err: errors.New("disk on fire")}, "disk on fire"},
 	} {
 		bad := tr.Clone()
-		put(t, bad, tree.Entry{Path: "bad", Kind: tree.File, Size: c.size, Source: c.source})
-		if _, err := Write(t.Context(), &memory{}, bad, opt); err == nil || !strings.Contains(err.Error(), c.want) {
+		imagetest.Put(t, bad, tree.Entry{Path: "bad", Kind: tree.File, Size: c.size, Source: c.source})
+		if _, err := Write(t.Context(), &imagetest.Memory{}, bad, opt); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want an error with %q", name, err, c.want)
 		}
 	}
-	if _, err := Write(t.Context(), &memory{}, tr, Options{Fragments: true}); err == nil {
+	if _, err := Write(t.Context(), &imagetest.Memory{}, tr, Options{Fragments: true}); err == nil {
 		t.Error("fragments without a compressor are taken")
 	}
 }

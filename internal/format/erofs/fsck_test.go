@@ -8,8 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"ashlar/internal/format/imagetest"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/testenv"
 )
@@ -35,7 +34,7 @@ func utility(dir, name string, args ...string) *exec.Cmd {
 func extractable(t *testing.T) *tree.Tree {
 	t.Helper()
 	tr := sample(t)
-	put(t, tr, tree.NewFile("data/zeros", 0o644, append(make([]byte, 1<<20), 'x')))
+	imagetest.Put(t, tr, tree.NewFile("data/zeros", 0o644, append(make([]byte, 1<<20), 'x')))
 	for _, p := range tr.Paths() {
 		e := tr.Get(p)
 		e.Xattrs = slices.DeleteFunc(slices.Clone(e.Xattrs), func(x tree.Xattr) bool {
@@ -53,12 +52,12 @@ func TestFsck(t *testing.T) {
 		tr := extractable(t)
 		data, _ := writeImage(t, tr, opt)
 		to := filepath.Join(t.TempDir(), "out")
-		out, err := utility(dir, "fsck.erofs", "--extract="+to, "--xattrs", "--preserve", imageFile(t, data)).CombinedOutput()
+		out, err := utility(dir, "fsck.erofs", "--extract="+to, "--xattrs", "--preserve", imagetest.File(t, data)).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: fsck.erofs: %v: %s", name, err, out)
 			continue
 		}
-		if diff := cmp.Diff(describe(t, tr), describe(t, hostTree(t, to))); diff != "" {
+		if diff := imagetest.Differences(t, tr, imagetest.HostTree(t, to)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -99,7 +98,7 @@ func TestReadsForeignImage(t *testing.T) {
 			want = tr.Clone()
 			want.Walk(func(e *tree.Entry) error { e.Xattrs = nil; return nil })
 		}
-		if diff := cmp.Diff(describe(t, want), describe(t, readImage(t, raw))); diff != "" {
+		if diff := imagetest.Differences(t, want, readImage(t, raw)); diff != "" {
 			t.Errorf("mkfs.erofs %v: %s", args, diff)
 		}
 	}

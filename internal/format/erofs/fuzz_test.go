@@ -2,18 +2,17 @@ package erofs
 
 import (
 	"bytes"
-	"io"
 	"math/rand/v2"
 	"testing"
 
-	"ashlar/internal/foundation/tree"
+	"ashlar/internal/format/imagetest"
 )
 
 // FuzzOpen reads images that someone changed. Every way must end in an error or
 // in a tree whose contents can be read to their end or to an error.
 func FuzzOpen(f *testing.F) {
 	for _, opt := range []Options{{}, {ChunkSize: BlockSize}, {Compressor: compressor(f, "lz4", 3)}, {Compressor: frames(f), Fragments: true}} {
-		data, _ := writeImage(f, seedTree(f), opt)
+		data, _ := writeImage(f, imagetest.Small(f, 2*BlockSize), opt)
 		f.Add(withoutChecksum(data))
 	}
 	f.Add(make([]byte, BlockSize))
@@ -27,20 +26,6 @@ func withoutChecksum(data []byte) []byte {
 	return data
 }
 
-// seedTree has few bytes and one of most things.
-func seedTree(t testing.TB) *tree.Tree {
-	t.Helper()
-	tr := &tree.Tree{}
-	mark := []tree.Xattr{{Name: "trusted.t", Value: []byte("v")}}
-	put(t, tr,
-		tree.NewDir(".", 0o755), tree.NewDir("d", 0o755),
-		tree.NewFile("d/block", 0o644, words(1, 2*BlockSize+10)), tree.NewFile("d/zeros", 0o644, make([]byte, 2*BlockSize)),
-		tree.Entry{Path: "d/link", Kind: tree.HardLink, Target: "d/block"},
-		tree.NewSymlink("s", "d"), tree.Entry{Path: "fifo", Kind: tree.Fifo, Xattrs: mark},
-		tree.Entry{Path: "null", Kind: tree.CharDevice, Major: 1, Minor: 3, Xattrs: mark})
-	return tr
-}
-
 // readAll reads all that an image holds, of each file the first 64 KiB, and reports the first error.
 func readAll(data []byte) error {
 	r, err := Open(bytes.NewReader(data), int64(len(data)))
@@ -51,26 +36,13 @@ func readAll(data []byte) error {
 	if err != nil {
 		return err
 	}
-	left := int64(4 << 20)
-	return tr.Walk(func(e *tree.Entry) error {
-		if e.Kind != tree.File || left <= 0 {
-			return nil
-		}
-		content, err := e.Open()
-		if err != nil {
-			return err
-		}
-		defer content.Close()
-		n, err := io.Copy(io.Discard, io.LimitReader(content, 64<<10))
-		left -= n
-		return err
-	})
+	return imagetest.ReadFiles(tr)
 }
 
 // TestDamaged flips and cuts bytes of good images.
 func TestDamaged(t *testing.T) {
 	for name, opt := range manners(t) {
-		good, stats := writeImage(t, randomTree(t, rand.New(rand.NewPCG(8, 4)), 60), opt)
+		good, stats := writeImage(t, imagetest.Random(t, rand.New(rand.NewPCG(8, 4)), 60), opt)
 		good = withoutChecksum(good)
 		if err := readAll(good); err != nil {
 			t.Fatal(err)
@@ -105,7 +77,7 @@ func TestDamaged(t *testing.T) {
 
 // TestChecksum has every byte of the superblock's block judged.
 func TestChecksum(t *testing.T) {
-	good, _ := writeImage(t, seedTree(t), Options{})
+	good, _ := writeImage(t, imagetest.Small(t, 2*BlockSize), Options{})
 	for _, at := range []int{superOffset + 5, superOffset + 20, superOffset + 60, superOffset + 127, superOffset + 128, BlockSize - 1} {
 		bad := bytes.Clone(good)
 		bad[at] ^= 1

@@ -1,39 +1,16 @@
 package erofs
 
 import (
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
-
+	"ashlar/internal/format/imagetest"
 	"ashlar/internal/format/squashfs"
-	"ashlar/internal/testenv"
 )
 
-// mount has the kernel mount an image, through a loop device, and gives the place.
-func mount(t *testing.T, data []byte) string {
+// mount has the kernel mount an image and gives the place.
+func mount(t testing.TB, data []byte) string {
 	t.Helper()
-	testenv.RequireRoot(t)
-	tool := testenv.RequireTool(t, "mount")
-	if known, err := os.ReadFile("/proc/filesystems"); err != nil || !strings.Contains(string(known), "erofs") {
-		testenv.Lack(t, "needs a kernel with erofs")
-	}
-	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		testenv.Lack(t, "needs loop devices: %v", err)
-	}
-	dir := t.TempDir()
-	if out, err := exec.Command(tool, "-t", "erofs", "-o", "loop,ro", imageFile(t, data), dir).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount %s: %v", dir, err)
-		}
-	})
-	return dir
+	return imagetest.Mount(t, "erofs", data)
 }
 
 // frames is zstd by the compressor of the other image.
@@ -76,7 +53,7 @@ func TestKernel(t *testing.T) {
 						e.MTime = min(e.MTime, opt.Epoch)
 					}
 				}
-				if diff := cmp.Diff(describe(t, tr), describe(t, hostTree(t, mount(t, data)))); diff != "" {
+				if diff := imagetest.Differences(t, tr, imagetest.HostTree(t, mount(t, data))); diff != "" {
 					t.Error(diff)
 				}
 			}

@@ -3,15 +3,13 @@ package erofs
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"ashlar/internal/format/imagetest"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -19,30 +17,29 @@ import (
 // all lengths and such that sort before ".", and many hard links to a file.
 func TestLargeDirectories(t *testing.T) {
 	tr := &tree.Tree{}
-	put(t, tr, tree.NewDir(".", 0o755), tree.NewDir("dots", 0o755), tree.NewFile("one", 0o644, []byte("1")))
+	imagetest.Put(t, tr, tree.NewDir(".", 0o755), tree.NewDir("dots", 0o755), tree.NewFile("one", 0o644, []byte("1")))
 	for _, name := range []string{"!", "+", "-", "-x", ".-", "..-", "...", ".a", "/a", "\x01", "\xff"} {
-		put(t, tr, tree.Entry{Path: "dots/" + strings.ReplaceAll(name, "/", "%"), Kind: tree.Fifo})
+		imagetest.Put(t, tr, tree.Entry{Path: "dots/" + strings.ReplaceAll(name, "/", "%"), Kind: tree.Fifo})
 	}
 	long := func(i int) string { return fmt.Sprintf("%s%d", strings.Repeat("n", i%(maxName-4)), i) }
 	for _, n := range []int{10, 11, 12, 13, 255, 3000} {
 		dir := fmt.Sprintf("d%d", n)
-		put(t, tr, tree.NewDir(dir, 0o755))
+		imagetest.Put(t, tr, tree.NewDir(dir, 0o755))
 		for i := range n {
-			put(t, tr, tree.NewFile(dir+"/"+long(i), 0o644, []byte{byte(i)}))
+			imagetest.Put(t, tr, tree.NewFile(dir+"/"+long(i), 0o644, []byte{byte(i)}))
 		}
 	}
-	put(t, tr, tree.NewDir("links", 0o755))
+	imagetest.Put(t, tr, tree.NewDir("links", 0o755))
 	for i := range 66_000 { // more than a compact inode counts
-		put(t, tr, tree.Entry{Path: fmt.Sprintf("links/%d", i), Kind: tree.HardLink, Target: "one"})
+		imagetest.Put(t, tr, tree.Entry{Path: fmt.Sprintf("links/%d", i), Kind: tree.HardLink, Target: "one"})
 	}
 	data, _ := writeImage(t, tr, Options{})
-	want := describe(t, tr)
-	if got := describe(t, readImage(t, data)); got != want {
-		t.Fatalf("our reader: %.2000s", cmp.Diff(want, got))
+	if diff := imagetest.Differences(t, tr, readImage(t, data)); diff != "" {
+		t.Fatalf("our reader: %s", diff)
 	}
 	dir := mount(t, data)
-	if got := describe(t, hostTree(t, dir)); got != want { // looks every name up, too
-		t.Fatalf("the kernel: %.2000s", cmp.Diff(want, got))
+	if diff := imagetest.Differences(t, tr, imagetest.HostTree(t, dir)); diff != "" { // looks every name up, too
+		t.Fatalf("the kernel: %s", diff)
 	}
 	for _, absent := range []string{"d3000/absent", "d3000/zzz", "d3000/\x01", "dots/.b"} {
 		if _, err := os.Lstat(filepath.Join(dir, absent)); !os.IsNotExist(err) {
@@ -54,9 +51,9 @@ func TestLargeDirectories(t *testing.T) {
 // TestKernelRandom mounts random trees.
 func TestKernelRandom(t *testing.T) {
 	for name, opt := range manners(t) {
-		tr := randomTree(t, rand.New(rand.NewPCG(uint64(len(name)), 5)), 500)
+		tr := imagetest.Random(t, rand.New(rand.NewPCG(uint64(len(name)), 5)), 500)
 		data, _ := writeImage(t, tr, opt)
-		if diff := cmp.Diff(describe(t, tr), describe(t, hostTree(t, mount(t, data)))); diff != "" {
+		if diff := imagetest.Differences(t, tr, imagetest.HostTree(t, mount(t, data))); diff != "" {
 			t.Fatalf("%s: %s", name, diff)
 		}
 	}
@@ -69,15 +66,15 @@ func TestKernelReadsAnywhere(t *testing.T) {
 	for len(data) < 3<<20 {
 		switch n := 1 + rng.IntN(60_000); rng.IntN(4) {
 		case 0:
-			data = append(data, noise(rng.Uint64(), n)...)
+			data = append(data, imagetest.Noise(rng.Uint64(), n)...)
 		case 1:
 			data = append(data, make([]byte, 2*n)...)
 		default:
-			data = append(data, words(rng.Uint64(), n)...)
+			data = append(data, imagetest.Words(rng.Uint64(), n)...)
 		}
 	}
 	tr := &tree.Tree{}
-	put(t, tr, tree.NewDir(".", 0o755), tree.NewFile("f", 0o644, data))
+	imagetest.Put(t, tr, tree.NewDir(".", 0o755), tree.NewFile("f", 0o644, data))
 	for name, opt := range manners(t) {
 		image, _ := writeImage(t, tr, opt)
 		f, err := os.Open(filepath.Join(mount(t, image), "f"))
@@ -96,38 +93,13 @@ func TestKernelReadsAnywhere(t *testing.T) {
 	}
 }
 
-// pattern is so many zeros, but for a mark at every GiB.
-type pattern int64
-
-// Open implements tree.Content.
-func (p pattern) Open() (io.ReadCloser, error) {
-	return io.NopCloser(io.LimitReader(&patternReader{}, int64(p))), nil
-}
-
-type patternReader struct{ at int64 }
-
-const gib = 1 << 30
-
-func mark() []byte { return []byte("here is a gibibyte") }
-
-// Read implements io.Reader.
-func (p *patternReader) Read(b []byte) (int, error) {
-	n := min(int64(len(b)), gib-p.at%gib)
-	clear(b[:n])
-	if in := p.at % gib; in < int64(len(mark())) {
-		copy(b[:n], mark()[in:])
-	}
-	p.at += n
-	return int(n), nil
-}
-
 // TestLargeFile has a file beyond 4 GiB, with holes and compressed.
 func TestLargeFile(t *testing.T) {
-	const size = 4*gib + 1<<20 + 77
+	const size = 4<<30 + 1<<20 + 77
 	tr := &tree.Tree{}
-	put(t, tr,
+	imagetest.Put(t, tr,
 		tree.NewDir(".", 0o755),
-		tree.Entry{Path: "large", Kind: tree.File, Mode: 0o644, Size: size, Source: pattern(size)},
+		tree.Entry{Path: "large", Kind: tree.File, Mode: 0o644, Size: size, Source: imagetest.Large(size)},
 		tree.NewFile("small", 0o644, []byte("after the large one")))
 	for name, opt := range map[string]Options{"plain": {}, "lz4": {Compressor: compressor(t, "lz4", 1)}} {
 		data, stats := writeImage(t, tr, opt)
@@ -137,19 +109,6 @@ func TestLargeFile(t *testing.T) {
 		if e := readImage(t, data).Get("large"); e.Size != size {
 			t.Errorf("%s: our reader: %d bytes, want %d", name, e.Size, int64(size))
 		}
-		f, err := os.Open(filepath.Join(mount(t, data), "large"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if st, err := f.Stat(); err != nil || st.Size() != size {
-			t.Fatalf("%s: the kernel: %v, %v, want %d bytes", name, st, err, int64(size))
-		}
-		for at, want := range map[int64][]byte{0: mark(), gib: mark(), 4 * gib: mark(), size - 5: make([]byte, 5), 3*gib - 9: make([]byte, 9)} {
-			got := make([]byte, len(want))
-			if _, err := f.ReadAt(got, at); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%s: the kernel: %q at %d, %v, want %q", name, got, at, err, want)
-			}
-		}
-		f.Close()
+		imagetest.Large(size).Check(t, filepath.Join(mount(t, data), "large"))
 	}
 }

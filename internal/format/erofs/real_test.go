@@ -7,8 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"ashlar/internal/format/imagetest"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/testenv"
 )
@@ -18,17 +17,16 @@ import (
 // one segment; and the size must stay near what mkfs.erofs makes.
 func TestRealPackages(t *testing.T) {
 	dir := testenv.Debian(t, "trixie").Unpack(t, "libc6", "tzdata", "nginx-common", "nginx", "iputils-ping")
-	tr := hostTree(t, dir)
-	cache := &blockMap{blocks: map[string][]byte{}}
+	tr := imagetest.HostTree(t, dir)
+	cache := &imagetest.BlockMap{}
 	opt := Options{Compressor: compressor(t, "lz4", 3), Workers: 2, Cache: cache}
 	data, first := writeImage(t, tr, opt)
-	want := describe(t, tr)
 	for judge, got := range map[string]*tree.Tree{
 		"our reader": readImage(t, data),
-		"the kernel": hostTree(t, mount(t, data)),
+		"the kernel": imagetest.HostTree(t, mount(t, data)),
 	} {
-		if diff := cmp.Diff(want, describe(t, got)); diff != "" {
-			t.Errorf("%s: %.2000s", judge, diff)
+		if diff := imagetest.Differences(t, tr, got); diff != "" {
+			t.Errorf("%s: %s", judge, diff)
 		}
 	}
 	opt.Workers, opt.Cache = 7, nil
@@ -36,7 +34,7 @@ func TestRealPackages(t *testing.T) {
 		t.Error("7 workers without a cache give other bytes than 2 with one")
 	}
 	changed := tr.Clone()
-	put(t, changed, tree.NewFile("etc/nginx/nginx.conf", 0o644, words(1, 1500)))
+	imagetest.Put(t, changed, tree.NewFile("etc/nginx/nginx.conf", 0o644, imagetest.Words(1, 1500)))
 	opt.Cache = cache
 	if _, stats := writeImage(t, changed, opt); stats.Segments-stats.CacheHits != 1 {
 		t.Errorf("one changed file: %d of %d segments are compressed again, want 1", stats.Segments-stats.CacheHits, first.Segments)

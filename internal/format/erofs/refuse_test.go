@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 
+	"ashlar/internal/format/imagetest"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -29,7 +29,7 @@ func TestRefusals(t *testing.T) {
 		"xattrs":       {tree.Entry{Path: "f", Kind: tree.File, Xattrs: many}, "xattrs of 325"},
 		"short":        {tree.Entry{Path: "f", Kind: tree.File, Size: 3, Source: tree.Bytes("ab")}, "has not the 3 bytes"},
 		"long":         {tree.Entry{Path: "f", Kind: tree.File, Size: 1, Source: tree.Bytes("ab")}, "has not the 1 bytes"},
-		"unreadable":   {tree.Entry{Path: "f", Kind: tree.File, Size: 1 << 20, Source: broken{failing}}, failing.Error()},
+		"unreadable":   {tree.Entry{Path: "f", Kind: tree.File, Size: 1 << 20, Source: imagetest.Broken{Err: failing}}, failing.Error()},
 		"no source":    {tree.Entry{Path: "f", Kind: tree.File, Size: 1}, "without content"},
 		"huge":         {tree.Entry{Path: "f", Kind: tree.File, Size: 1 << 45, Source: tree.Bytes("ab")}, "more than the format holds"},
 		"orphan":       {tree.Entry{Path: "d/f", Kind: tree.File}, "parent directory is missing"},
@@ -44,36 +44,25 @@ func TestRefusals(t *testing.T) {
 		"root":         {tree.Entry{Path: ".", Kind: tree.Fifo}, "the root is a fifo"},
 	} {
 		tr := &tree.Tree{}
-		put(t, tr, tree.NewDir(".", 0o755), c.e)
-		_, err := Write(context.Background(), &memory{}, tr, Options{})
+		imagetest.Put(t, tr, tree.NewDir(".", 0o755), c.e)
+		_, err := Write(context.Background(), &imagetest.Memory{}, tr, Options{})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
 		}
 	}
 }
 
-// broken is content that gives some bytes and then an error.
-type broken struct{ err error }
-
-// Open implements tree.Content.
-func (b broken) Open() (io.ReadCloser, error) {
-	return io.NopCloser(io.MultiReader(strings.NewReader("some bytes"), b)), nil
-}
-
-// Read implements io.Reader.
-func (b broken) Read([]byte) (int, error) { return 0, b.err }
-
 func TestRefusesOptions(t *testing.T) {
 	tr := &tree.Tree{}
-	if _, err := Write(context.Background(), &memory{}, tr, Options{}); err == nil || !strings.Contains(err.Error(), "no root directory") {
+	if _, err := Write(context.Background(), &imagetest.Memory{}, tr, Options{}); err == nil || !strings.Contains(err.Error(), "no root directory") {
 		t.Errorf("empty tree: %v", err)
 	}
-	put(t, tr, tree.NewDir(".", 0o755))
+	imagetest.Put(t, tr, tree.NewDir(".", 0o755))
 	for _, opt := range []Options{
 		{ClusterSize: 2048}, {ClusterSize: 5000}, {ClusterSize: 2 << 20}, {ChunkSize: 2048}, {ChunkSize: 12 << 10}, {ChunkSize: 2 << 20},
 		{ChunkSize: 4096, Compressor: compressor(t, "lz4", 1)}, {Epoch: -1}, {Label: "sixteen letters!"}, {Label: "a\x00b"},
 	} {
-		if _, err := Write(context.Background(), &memory{}, tr, opt); err == nil {
+		if _, err := Write(context.Background(), &imagetest.Memory{}, tr, opt); err == nil {
 			t.Errorf("options %+v are taken", opt)
 		}
 	}
@@ -90,26 +79,12 @@ func TestRefusesOptions(t *testing.T) {
 	}
 }
 
-// fullDisk is a writer whose disk is full after some bytes.
-type fullDisk struct {
-	memory
-	room int64
-}
-
-// WriteAt implements io.WriterAt.
-func (d *fullDisk) WriteAt(p []byte, at int64) (int, error) {
-	if at+int64(len(p)) > d.room {
-		return 0, errors.New("no space left on device")
-	}
-	return d.memory.WriteAt(p, at)
-}
-
 func TestFullDisk(t *testing.T) {
 	tr := sample(t)
 	opt := Options{Compressor: compressor(t, "lz4", 1)}
 	_, stats := writeImage(t, tr, opt)
 	for room := int64(0); room < stats.Size; room += stats.Size/9 + 1 {
-		if _, err := Write(context.Background(), &fullDisk{room: room}, tr, opt); err == nil || !strings.Contains(err.Error(), "no space left") {
+		if _, err := Write(context.Background(), &imagetest.FullDisk{Room: room}, tr, opt); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Errorf("room for %d of %d bytes: %v", room, stats.Size, err)
 		}
 	}
@@ -118,7 +93,7 @@ func TestFullDisk(t *testing.T) {
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Write(ctx, &memory{}, sample(t), Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := Write(ctx, &imagetest.Memory{}, sample(t), Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled write: %v", err)
 	}
 }

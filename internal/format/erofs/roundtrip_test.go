@@ -2,13 +2,12 @@ package erofs
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"ashlar/internal/format/imagetest"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/foundation/uuid"
@@ -18,7 +17,7 @@ func TestRoundTrip(t *testing.T) {
 	for name, opt := range manners(t) {
 		tr := sample(t)
 		data, _ := writeImage(t, tr, opt)
-		if diff := cmp.Diff(describe(t, tr), describe(t, readImage(t, data))); diff != "" {
+		if diff := imagetest.Differences(t, tr, readImage(t, data)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -68,7 +67,7 @@ func TestStats(t *testing.T) {
 	if got.Size != BlockSize+got.StoredBytes+got.MetadataBytes {
 		t.Errorf("%d bytes are not the superblock, %d of content and %d of metadata", got.Size, got.StoredBytes, got.MetadataBytes)
 	}
-	opt := Options{Compressor: compressor(t, "lz4", 1), Cache: &blockMap{blocks: map[string][]byte{}}}
+	opt := Options{Compressor: compressor(t, "lz4", 1), Cache: &imagetest.BlockMap{}}
 	_, first := writeImage(t, tr, opt)
 	_, again := writeImage(t, tr, opt)
 	if first.CacheHits != 0 || again.Segments != 10 || again.CacheHits != again.Segments {
@@ -83,8 +82,8 @@ func TestEqualFilesAreEqualBlocks(t *testing.T) {
 			continue // the end of a file is in one block with those of others
 		}
 		one, other := &tree.Tree{}, &tree.Tree{}
-		put(t, one, tree.NewDir(".", 0o755), tree.NewFile("a", 0o644, words(1, 77_777)), tree.NewFile("b", 0o644, words(2, 333_333)))
-		put(t, other, tree.NewDir(".", 0o755), tree.NewFile("a", 0o644, words(3, 5555)), tree.NewFile("c", 0o600, words(2, 333_333)))
+		imagetest.Put(t, one, tree.NewDir(".", 0o755), tree.NewFile("a", 0o644, imagetest.Words(1, 77_777)), tree.NewFile("b", 0o644, imagetest.Words(2, 333_333)))
+		imagetest.Put(t, other, tree.NewDir(".", 0o755), tree.NewFile("a", 0o644, imagetest.Words(3, 5555)), tree.NewFile("c", 0o600, imagetest.Words(2, 333_333)))
 		blocks := func(tr *tree.Tree) map[string]bool {
 			data, _ := writeImage(t, tr, opt)
 			all := map[string]bool{}
@@ -94,7 +93,7 @@ func TestEqualFilesAreEqualBlocks(t *testing.T) {
 			return all
 		}
 		b := &tree.Tree{}
-		put(t, b, tree.NewDir(".", 0o755), *one.Get("b"))
+		imagetest.Put(t, b, tree.NewDir(".", 0o755), *one.Get("b"))
 		alone, first, second := blocks(b), blocks(one), blocks(other)
 		missing := 0
 		for block := range alone {
@@ -110,16 +109,16 @@ func TestEqualFilesAreEqualBlocks(t *testing.T) {
 
 // TestSharedChunks has a file that differs from another in one chunk.
 func TestSharedChunks(t *testing.T) {
-	data := words(1, 100*BlockSize)
+	data := imagetest.Words(1, 100*BlockSize)
 	changed := bytes.Clone(data)
 	changed[50*BlockSize+7] ^= 1
 	tr := &tree.Tree{}
-	put(t, tr, tree.NewDir(".", 0o755), tree.NewFile("a", 0o644, data), tree.NewFile("b", 0o644, changed))
+	imagetest.Put(t, tr, tree.NewDir(".", 0o755), tree.NewFile("a", 0o644, data), tree.NewFile("b", 0o644, changed))
 	image, stats := writeImage(t, tr, Options{ChunkSize: BlockSize})
 	if stats.SharedChunks != 99 || stats.StoredBytes != 101*BlockSize {
 		t.Errorf("%d chunks are shared, %d bytes stored", stats.SharedChunks, stats.StoredBytes)
 	}
-	if diff := cmp.Diff(describe(t, tr), describe(t, readImage(t, image))); diff != "" {
+	if diff := imagetest.Differences(t, tr, readImage(t, image)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -128,10 +127,10 @@ func TestSharedChunks(t *testing.T) {
 func TestSameBytes(t *testing.T) {
 	for name, opt := range manners(t) {
 		for seed := range uint64(2) {
-			tr := randomTree(t, rand.New(rand.NewPCG(seed, 3)), 120)
+			tr := imagetest.Random(t, rand.New(rand.NewPCG(seed, 3)), 120)
 			opt.Workers, opt.Cache = 1, nil
 			want, _ := writeImage(t, tr, opt)
-			cache := &blockMap{blocks: map[string][]byte{}}
+			cache := &imagetest.BlockMap{}
 			for _, workers := range []int{2, 7, 1, 7} {
 				opt.Workers, opt.Cache = workers, cache
 				got, stats := writeImage(t, tr.Clone(), opt)
@@ -145,22 +144,10 @@ func TestSameBytes(t *testing.T) {
 
 // TestDamagedCache has every cached segment damaged: the image must not change.
 func TestDamagedCache(t *testing.T) {
-	cache := &blockMap{blocks: map[string][]byte{}}
+	cache := &imagetest.BlockMap{}
 	opt := Options{Compressor: compressor(t, "lz4", 1), Cache: cache}
 	want, _ := writeImage(t, sample(t), opt)
-	n := 0
-	for key, block := range cache.blocks {
-		switch n++; n % 4 {
-		case 0:
-			cache.blocks[key] = block[:len(block)/2]
-		case 1:
-			block[len(block)-1] ^= 1
-		case 2:
-			cache.blocks[key] = nil
-		case 3:
-			block[0] ^= 1
-		}
-	}
+	n := cache.Damage()
 	got, stats := writeImage(t, sample(t), opt)
 	if n < 10 || !bytes.Equal(want, got) || stats.CacheHits != 0 {
 		t.Errorf("damaged cache of %d: %d hits, same image: %v", n, stats.CacheHits, bytes.Equal(want, got))
@@ -171,69 +158,11 @@ func TestRandomTrees(t *testing.T) {
 	for name, opt := range manners(t) {
 		for seed := range uint64(6) {
 			rng := rand.New(rand.NewPCG(seed, 1))
-			tr := randomTree(t, rng, 1+rng.IntN(150))
+			tr := imagetest.Random(t, rng, 1+rng.IntN(150))
 			data, _ := writeImage(t, tr, opt)
-			if diff := cmp.Diff(describe(t, tr), describe(t, readImage(t, data))); diff != "" {
+			if diff := imagetest.Differences(t, tr, readImage(t, data)); diff != "" {
 				t.Fatalf("%s, seed %d: %s", name, seed, diff)
 			}
 		}
 	}
-}
-
-// randomTree makes a tree of n entries of all kinds.
-func randomTree(t testing.TB, rng *rand.Rand, n int) *tree.Tree {
-	t.Helper()
-	tr := &tree.Tree{}
-	put(t, tr, tree.NewDir(".", 0o755))
-	dirs, inodes := []string{"."}, []string(nil)
-	for i := range n {
-		name, err := tree.Clean(dirs[rng.IntN(len(dirs))] + "/" + strings.Repeat("name-.", rng.IntN(9)) + fmt.Sprint(i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := tree.Entry{Path: name, Kind: tree.File, Mode: uint32(rng.IntN(0o10000)), UID: uint32(rng.IntN(5)), GID: rng.Uint32(), MTime: int64(rng.Uint32() % 3 * 1000)}
-		if rng.IntN(6) == 0 { // user.* is for files and directories only
-			e.Xattrs = []tree.Xattr{{Name: "security.s", Value: noise(uint64(rng.IntN(3)), rng.IntN(300))}, {Name: "trusted.t", Value: []byte("v")}}
-		}
-		switch kind := rng.IntN(12); {
-		case kind < 2:
-			e.Kind = tree.Dir
-			dirs = append(dirs, name)
-		case kind == 2:
-			e.Kind, e.Target = tree.Symlink, strings.Repeat("t", 1+rng.IntN(200))
-		case kind == 3 && len(inodes) > 0:
-			e = tree.Entry{Path: name, Kind: tree.HardLink, Target: inodes[rng.IntN(len(inodes))]}
-		case kind == 4:
-			e.Kind, e.Major, e.Minor = tree.CharDevice, uint32(rng.IntN(4096)), uint32(rng.IntN(1<<20))
-		case kind == 5:
-			e.Kind = tree.Fifo
-		default:
-			data := randomContent(rng)
-			e.Size, e.Source = int64(len(data)), tree.Bytes(data)
-			if rng.IntN(2) == 0 {
-				e.Digest = digest.Of(data)
-			}
-		}
-		put(t, tr, e)
-		if e.Kind != tree.Dir && e.Kind != tree.HardLink {
-			inodes = append(inodes, name)
-		}
-	}
-	return tr
-}
-
-// randomContent gives text, noise or zeros; every third comes twice or more.
-func randomContent(rng *rand.Rand) []byte {
-	seed, size := rng.Uint64(), rng.IntN(1<<(2+rng.IntN(15)))
-	if rng.IntN(3) == 0 {
-		seed = uint64(rng.IntN(5))
-		size = int(1000 * (seed + 1) * (seed + 1))
-	}
-	switch seed % 5 {
-	case 0:
-		return noise(seed, size)
-	case 1:
-		return make([]byte, size)
-	}
-	return words(seed, size)
 }

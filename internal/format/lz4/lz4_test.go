@@ -4,52 +4,33 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"ashlar/internal/format/imagetest"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/testenv"
 )
-
-// words gives n bytes of text that compresses as text does.
-func words(seed uint64, n int) []byte {
-	rng := rand.New(rand.NewPCG(seed, 7))
-	out := make([]byte, 0, n+8)
-	for len(out) < n {
-		out = fmt.Appendf(out, "%x ", rng.IntN(4000))
-	}
-	return out[:n]
-}
-
-func noise(seed uint64, n int) []byte {
-	rng := rand.New(rand.NewPCG(seed, 9))
-	out := make([]byte, n)
-	for i := range out {
-		out[i] = byte(rng.Uint32())
-	}
-	return out
-}
 
 // inputs gives data of all manners, the edges of lengths among it.
 func inputs() map[string][]byte {
 	all := map[string][]byte{
 		"one":    []byte("a"),
-		"words":  words(1, 100_000),
-		"noise":  noise(2, 70_000),
+		"words":  imagetest.Words(1, 100_000),
+		"noise":  imagetest.Noise(2, 70_000),
 		"zeros":  make([]byte, 1<<20),
-		"mixed":  bytes.Join([][]byte{words(1, 5000), make([]byte, 9000), noise(3, 300), words(1, 5000), noise(4, 5000)}, nil),
-		"far":    bytes.Join([][]byte{noise(5, 600), make([]byte, 65_535-600), noise(5, 600), make([]byte, 700), noise(5, 600)}, nil),
+		"mixed":  bytes.Join([][]byte{imagetest.Words(1, 5000), make([]byte, 9000), imagetest.Noise(3, 300), imagetest.Words(1, 5000), imagetest.Noise(4, 5000)}, nil),
+		"far":    bytes.Join([][]byte{imagetest.Noise(5, 600), make([]byte, 65_535-600), imagetest.Noise(5, 600), make([]byte, 700), imagetest.Noise(5, 600)}, nil),
 		"period": bytes.Repeat([]byte("abcdefg"), 3000),
 	}
 	for n := range 40 {
 		all[fmt.Sprintf("zeros %d", n+1)] = make([]byte, n+1)
-		all[fmt.Sprintf("words %d", n+1)] = words(3, n+1)
+		all[fmt.Sprintf("words %d", n+1)] = imagetest.Words(3, n+1)
 	}
 	for _, n := range []int{18, 19, 20, 272, 273, 274, 275, 528, 529, 530} { // around a length's 15 and 255
-		all[fmt.Sprintf("match of %d", n)] = append(append(noise(6, n), noise(6, n)...), noise(7, n)...)
+		all[fmt.Sprintf("match of %d", n)] = append(append(imagetest.Noise(6, n), imagetest.Noise(6, n)...), imagetest.Noise(7, n)...)
 	}
 	return all
 }
@@ -105,7 +86,7 @@ func TestRoundTrip(t *testing.T) {
 // TestTightest looks whether a block of fixed size takes as much as can be had:
 // the input that it took must not fit into a byte less, one byte more must not fit.
 func TestTightest(t *testing.T) {
-	src := words(8, 60_000)
+	src := imagetest.Words(8, 60_000)
 	for _, size := range []int{200, 1000, 4096} {
 		e := NewEncoder(4096)
 		e.Reset(src)
@@ -120,7 +101,7 @@ func TestTightest(t *testing.T) {
 
 func TestGolden(t *testing.T) {
 	var all []byte
-	for _, src := range [][]byte{words(1, 100_000), bytes.Repeat(words(2, 999), 50), noise(1, 9000)} {
+	for _, src := range [][]byte{imagetest.Words(1, 100_000), bytes.Repeat(imagetest.Words(2, 999), 50), imagetest.Noise(1, 9000)} {
 		for _, effort := range []int{1, 32, 256} {
 			for _, block := range blocks(t, effort, 4096, 1<<20, src) {
 				all = append(all, block...)
@@ -175,7 +156,7 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, src := range [][]byte{words(1, 500), make([]byte, 5000), []byte("a")} {
+	for _, src := range [][]byte{imagetest.Words(1, 500), make([]byte, 5000), []byte("a")} {
 		f.Add(blocks(f, 16, Bound(len(src)), len(src), src)[0])
 	}
 	f.Fuzz(func(t *testing.T, block []byte) {
@@ -196,14 +177,14 @@ func FuzzDecode(f *testing.F) {
 func FuzzRoundTrip(f *testing.F) {
 	f.Add([]byte("hello hello hello hello hello hello"), uint16(100), uint8(4))
 	f.Add(make([]byte, 500), uint16(4096), uint8(1))
-	f.Add(words(1, 300), uint16(40), uint8(100))
+	f.Add(imagetest.Words(1, 300), uint16(40), uint8(100))
 	f.Fuzz(func(t *testing.T, src []byte, size uint16, effort uint8) {
 		blocks(t, int(effort), max(int(size), 17), max(len(src), 1), src)
 	})
 }
 
 func BenchmarkEncode(b *testing.B) {
-	src := words(1, 1<<20)
+	src := imagetest.Words(1, 1<<20)
 	if real, err := os.ReadFile("/usr/bin/perl"); err == nil {
 		src = real[:min(len(real), 1<<20)]
 	}

@@ -2,18 +2,17 @@ package squashfs
 
 import (
 	"bytes"
-	"io"
 	"math/rand/v2"
 	"testing"
 
-	"ashlar/internal/foundation/tree"
+	"ashlar/internal/format/imagetest"
 )
 
 // FuzzOpen reads images that someone changed. Every way must end in an error or
 // in a tree whose contents can be read to their end or to an error.
 func FuzzOpen(f *testing.F) {
 	for _, name := range []string{"zstd", "gzip", "none"} {
-		data, _ := writeImage(f, seedTree(f), Options{Compressor: compressor(f, name, 0), BlockSize: minBlockSize})
+		data, _ := writeImage(f, imagetest.Small(f, minBlockSize), Options{Compressor: compressor(f, name, 0), BlockSize: minBlockSize})
 		super, err := decodeSuperblock(data, int64(len(data)))
 		if err != nil {
 			f.Fatal(err)
@@ -22,19 +21,6 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Add(make([]byte, superblockSize))
 	f.Fuzz(func(_ *testing.T, data []byte) { readAll(data) })
-}
-
-// seedTree has few bytes and one of most things.
-func seedTree(t testing.TB) *tree.Tree {
-	t.Helper()
-	tr := &tree.Tree{}
-	put(t, tr,
-		tree.NewDir(".", 0o755), tree.NewDir("d", 0o755),
-		tree.NewFile("d/block", 0o644, words(1, minBlockSize+10)), tree.NewFile("d/zeros", 0o644, make([]byte, minBlockSize)),
-		tree.Entry{Path: "d/link", Kind: tree.HardLink, Target: "d/block"},
-		tree.NewSymlink("s", "d"), tree.Entry{Path: "fifo", Kind: tree.Fifo},
-		tree.Entry{Path: "null", Kind: tree.CharDevice, Major: 1, Minor: 3, Xattrs: []tree.Xattr{{Name: "trusted.t", Value: []byte("v")}}})
-	return tr
 }
 
 // readAll reads all that an image holds, of each file the first 64 KiB, and reports the first error.
@@ -47,27 +33,14 @@ func readAll(data []byte) error {
 	if err != nil {
 		return err
 	}
-	left := int64(4 << 20)
-	return tr.Walk(func(e *tree.Entry) error {
-		if e.Kind != tree.File || left <= 0 {
-			return nil
-		}
-		content, err := e.Open()
-		if err != nil {
-			return err
-		}
-		defer content.Close()
-		n, err := io.Copy(io.Discard, io.LimitReader(content, 64<<10))
-		left -= n
-		return err
-	})
+	return imagetest.ReadFiles(tr)
 }
 
 // TestDamaged flips and cuts bytes of good images. Metadata that is not compressed
 // reaches the most checks.
 func TestDamaged(t *testing.T) {
 	for _, name := range []string{"none", "zstd"} {
-		good, stats := writeImage(t, randomTree(t, rand.New(rand.NewPCG(8, 4)), 60), Options{Compressor: compressor(t, name, 0), BlockSize: minBlockSize})
+		good, stats := writeImage(t, imagetest.Random(t, rand.New(rand.NewPCG(8, 4)), 60), Options{Compressor: compressor(t, name, 0), BlockSize: minBlockSize})
 		if err := readAll(good); err != nil {
 			t.Fatal(err)
 		}

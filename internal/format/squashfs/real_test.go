@@ -7,8 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"ashlar/internal/format/imagetest"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/testenv"
 )
@@ -18,18 +17,17 @@ import (
 // file must cost few blocks; and the size must stay near what mksquashfs makes.
 func TestRealPackages(t *testing.T) {
 	dir := testenv.Debian(t, "trixie").Unpack(t, "perl-base", "libc6", "coreutils", "tzdata", "nginx-common", "nginx", "iputils-ping")
-	tr := hostTree(t, dir)
-	cache := &blockMap{blocks: map[string][]byte{}}
+	tr := imagetest.HostTree(t, dir)
+	cache := &imagetest.BlockMap{}
 	opt := Options{BlockSize: 128 << 10, Workers: 2, Cache: cache}
 	data, first := writeImage(t, tr, opt)
-	want := describe(t, tr)
 	for judge, got := range map[string]*tree.Tree{
 		"our reader": readImage(t, data),
 		"unsquashfs": unsquash(t, data),
-		"the kernel": hostTree(t, mount(t, data)),
+		"the kernel": imagetest.HostTree(t, mount(t, data)),
 	} {
-		if diff := cmp.Diff(want, describe(t, got)); diff != "" {
-			t.Errorf("%s: %.2000s", judge, diff)
+		if diff := imagetest.Differences(t, tr, got); diff != "" {
+			t.Errorf("%s: %s", judge, diff)
 		}
 	}
 	opt.Workers, opt.Cache = 7, nil
@@ -41,10 +39,10 @@ func TestRealPackages(t *testing.T) {
 }
 
 // changeOne changes one small file and looks what the cache saves.
-func changeOne(t *testing.T, tr *tree.Tree, cache *blockMap, first Stats) {
+func changeOne(t *testing.T, tr *tree.Tree, cache *imagetest.BlockMap, first Stats) {
 	t.Helper()
 	changed := tr.Clone()
-	put(t, changed, tree.NewFile("etc/nginx/nginx.conf", 0o644, words(1, 1500)))
+	imagetest.Put(t, changed, tree.NewFile("etc/nginx/nginx.conf", 0o644, imagetest.Words(1, 1500)))
 	_, stats := writeImage(t, changed, Options{BlockSize: 128 << 10, Cache: cache})
 	if missed := stats.Blocks - stats.CacheHits; missed < 1 || missed > 3 {
 		t.Errorf("one changed file: %d of %d blocks are compressed again, want 1 to 3", missed, first.Blocks)

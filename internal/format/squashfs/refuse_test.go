@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 
+	"ashlar/internal/format/imagetest"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -23,7 +23,7 @@ func TestRefusals(t *testing.T) {
 		"short":       {tree.Entry{Path: "f", Kind: tree.File, Size: 3, Source: tree.Bytes("ab")}, "has not the 3 bytes"},
 		"long":        {tree.Entry{Path: "f", Kind: tree.File, Size: 1, Source: tree.Bytes("ab")}, "has not the 1 bytes"},
 		"short block": {tree.Entry{Path: "f", Kind: tree.File, Size: 1 << 20, Source: tree.Bytes("ab")}, "has not the 1048576 bytes"},
-		"unreadable":  {tree.Entry{Path: "f", Kind: tree.File, Size: 1 << 20, Source: broken{failing}}, failing.Error()},
+		"unreadable":  {tree.Entry{Path: "f", Kind: tree.File, Size: 1 << 20, Source: imagetest.Broken{Err: failing}}, failing.Error()},
 		"no source":   {tree.Entry{Path: "f", Kind: tree.File, Size: 1}, "without content"},
 		"orphan":      {tree.Entry{Path: "d/f", Kind: tree.File}, "parent directory is missing"},
 		"dangling":    {tree.Entry{Path: "f", Kind: tree.HardLink, Target: "g"}, "hard link to g"},
@@ -36,33 +36,22 @@ func TestRefusals(t *testing.T) {
 		"kind":        {tree.Entry{Path: "f"}, "cannot write a kind(0)"},
 	} {
 		tr := &tree.Tree{}
-		put(t, tr, tree.NewDir(".", 0o755), c.e)
-		_, err := Write(context.Background(), &memory{}, tr, Options{Compressor: None(), BlockSize: minBlockSize})
+		imagetest.Put(t, tr, tree.NewDir(".", 0o755), c.e)
+		_, err := Write(context.Background(), &imagetest.Memory{}, tr, Options{Compressor: None(), BlockSize: minBlockSize})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
 		}
 	}
 }
 
-// broken is content that gives some bytes and then an error.
-type broken struct{ err error }
-
-// Open implements tree.Content.
-func (b broken) Open() (io.ReadCloser, error) {
-	return io.NopCloser(io.MultiReader(strings.NewReader("some bytes"), b)), nil
-}
-
-// Read implements io.Reader.
-func (b broken) Read([]byte) (int, error) { return 0, b.err }
-
 func TestRefusesOptions(t *testing.T) {
 	tr := &tree.Tree{}
-	if _, err := Write(context.Background(), &memory{}, tr, Options{}); err == nil || !strings.Contains(err.Error(), "no root directory") {
+	if _, err := Write(context.Background(), &imagetest.Memory{}, tr, Options{}); err == nil || !strings.Contains(err.Error(), "no root directory") {
 		t.Errorf("empty tree: %v", err)
 	}
-	put(t, tr, tree.NewDir(".", 0o755))
+	imagetest.Put(t, tr, tree.NewDir(".", 0o755))
 	for _, opt := range []Options{{BlockSize: 2048}, {BlockSize: 2 << 20}, {BlockSize: 100_000}, {Epoch: -1}, {Epoch: 1 << 32}} {
-		if _, err := Write(context.Background(), &memory{}, tr, opt); err == nil {
+		if _, err := Write(context.Background(), &imagetest.Memory{}, tr, opt); err == nil {
 			t.Errorf("options %+v are taken", opt)
 		}
 	}
@@ -79,41 +68,27 @@ func TestRefusesOptions(t *testing.T) {
 // TestManyOwners stands at the edge of what the id table holds.
 func TestManyOwners(t *testing.T) {
 	tr := &tree.Tree{}
-	put(t, tr, tree.NewDir(".", 0o755))
+	imagetest.Put(t, tr, tree.NewDir(".", 0o755))
 	for i := range maxIDs { // with the root's 0
-		put(t, tr, tree.Entry{Path: fmt.Sprintf("%05d", i), Kind: tree.Fifo, UID: uint32(i), GID: uint32(i)})
+		imagetest.Put(t, tr, tree.Entry{Path: fmt.Sprintf("%05d", i), Kind: tree.Fifo, UID: uint32(i), GID: uint32(i)})
 	}
 	data, _ := writeImage(t, tr, Options{Compressor: None()})
 	if got := readImage(t, data).Get("65534"); got.UID != 65534 || got.GID != 65534 {
 		t.Errorf("owner %d:%d, want 65534", got.UID, got.GID)
 	}
-	put(t, tr, tree.Entry{Path: "more", Kind: tree.Fifo, UID: maxIDs})
-	_, err := Write(context.Background(), &memory{}, tr, Options{Compressor: None()})
+	imagetest.Put(t, tr, tree.Entry{Path: "more", Kind: tree.Fifo, UID: maxIDs})
+	_, err := Write(context.Background(), &imagetest.Memory{}, tr, Options{Compressor: None()})
 	if err == nil || !strings.Contains(err.Error(), "65536 different owners and groups") {
 		t.Errorf("one owner too many: %v", err)
 	}
 }
 
-// fullDisk is a writer whose disk is full after some bytes.
-type fullDisk struct {
-	memory
-	room int64
-}
-
-// WriteAt implements io.WriterAt.
-func (d *fullDisk) WriteAt(p []byte, at int64) (int, error) {
-	if at+int64(len(p)) > d.room {
-		return 0, errors.New("no space left on device")
-	}
-	return d.memory.WriteAt(p, at)
-}
-
 func TestFullDisk(t *testing.T) {
-	tr := sample(t)
+	tr := imagetest.Sample(t)
 	opt := Options{Compressor: compressor(t, "zstd", 1)}
 	_, stats := writeImage(t, tr, opt)
 	for room := int64(0); room < stats.Size; room += stats.Size/9 + 1 {
-		if _, err := Write(context.Background(), &fullDisk{room: room}, tr, opt); err == nil || !strings.Contains(err.Error(), "no space left") {
+		if _, err := Write(context.Background(), &imagetest.FullDisk{Room: room}, tr, opt); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Errorf("room for %d of %d bytes: %v", room, stats.Size, err)
 		}
 	}
@@ -122,7 +97,7 @@ func TestFullDisk(t *testing.T) {
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Write(ctx, &memory{}, sample(t), Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := Write(ctx, &imagetest.Memory{}, imagetest.Sample(t), Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled write: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package squashfs
+package imagetest
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ import (
 	"ashlar/internal/foundation/tree"
 )
 
-// hostTree takes a directory of the host as a tree: what a kernel or a foreign
+// HostTree takes a directory of the host as a tree: what a kernel or a foreign
 // tool made is compared by it, and real trees are written from it.
-func hostTree(t testing.TB, dir string) *tree.Tree {
+func HostTree(t testing.TB, dir string) *tree.Tree {
 	t.Helper()
 	tr := &tree.Tree{}
 	first := map[[2]uint64]string{}
