@@ -33,7 +33,8 @@ var floorEdges = map[string][]string{
 var roomEdges = map[string][]string{
 	"foundation/tree":             {"foundation/digest"},
 	"format/debfile":              {"format/ar"},
-	"format/erofs":                {"format/lz4"},
+	"format/erofs":                {"format/imagetree", "format/lz4"},
+	"format/squashfs":             {"format/imagetree"},
 	"builder/distro/deb":          {"builder/definition", "builder/distro/deb/pkginfo", "builder/lock", "builder/store"},
 	"builder/distro/deb/relation": {"builder/distro/deb/version"},
 	"builder/distro/deb/resolve":  {"builder/distro/deb/pkginfo", "builder/distro/deb/relation", "builder/distro/deb/version"},

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/progress"
 )
 
@@ -112,7 +113,7 @@ func (p *pipeline) readSegments(ctx context.Context, c *content, r io.Reader) er
 		left -= size
 		j, err := p.take(ctx, c, size, left == 0)
 		if err == nil {
-			err = fill(r, j.plain, c)
+			err = imagetree.Fill(r, j.plain, c.entry)
 		}
 		if err != nil {
 			return err
@@ -122,23 +123,7 @@ func (p *pipeline) readSegments(ctx context.Context, c *content, r io.Reader) er
 	if c.isFragment {
 		return nil // the rest is yet to be read
 	}
-	return atEnd(r, c)
-}
-
-func fill(r io.Reader, plain []byte, c *content) error {
-	_, err := io.ReadFull(r, plain)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return wrongSize(c.entry)
-	}
-	return err
-}
-
-func atEnd(r io.Reader, c *content) error {
-	var more [1]byte
-	if _, err := io.ReadFull(r, more[:]); !errors.Is(err, io.EOF) {
-		return errors.Join(wrongSize(c.entry), err)
-	}
-	return nil
+	return imagetree.AtEnd(r, c.entry)
 }
 
 // readPacks makes a job of each pack of fragments.
@@ -175,10 +160,10 @@ func readFragment(c *content, plain []byte) error {
 		_, err = io.CopyN(io.Discard, r, c.whole)
 	}
 	if err == nil {
-		err = fill(r, plain, c)
+		err = imagetree.Fill(r, plain, c.entry)
 	}
 	if err == nil {
-		err = atEnd(r, c)
+		err = imagetree.AtEnd(r, c.entry)
 	}
 	return errors.Join(err, r.Close())
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/foundation/uuid"
 )
@@ -23,8 +24,8 @@ const (
 	compactSize    = 32
 	extendedSize   = 64
 	direntSize     = 12
-	maxName        = 255
-	maxTarget      = 4095
+	maxName        = imagetree.MaxName
+	maxTarget      = imagetree.MaxTarget
 	maxLabel       = 15
 	nullBlock      = 1<<32 - 1 // address of a chunk of zeros that is not stored
 	maxBlocks      = 1<<32 - 1

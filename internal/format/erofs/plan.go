@@ -1,11 +1,10 @@
 package erofs
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"path"
 
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -49,6 +48,7 @@ type content struct {
 // of metadata, the contents in the order they are read.
 type plan struct {
 	root     *node
+	nodes    map[*tree.Entry]*node
 	inodes   []*node
 	contents []*content
 	shared   []xattr // stored once
@@ -59,23 +59,18 @@ type plan struct {
 
 // inodesOf makes the nodes of a tree and links children to parents.
 func inodesOf(t *tree.Tree, opt Options) (*plan, error) {
-	nodes := make(map[string]*node, t.Len())
-	p := &plan{}
+	names, err := imagetree.Names(t)
+	if err != nil {
+		return nil, err
+	}
+	nodes := make(map[*tree.Entry]*node, t.Len())
 	if err := t.Walk(func(e *tree.Entry) error { return addNode(nodes, e, opt) }); err != nil {
 		return nil, err
 	}
-	if p.root = nodes["."]; p.root == nil {
-		return nil, errors.New("the tree has no root directory")
-	}
+	p := &plan{root: nodes[t.Get(".")], nodes: nodes}
 	p.root.parent = p.root
-	err := t.Walk(func(e *tree.Entry) error {
-		if e.Path == "." {
-			return nil
-		}
-		return adopt(nodes, e)
-	})
-	if err != nil {
-		return nil, err
+	for _, name := range names {
+		adopt(nodes, name)
 	}
 	p.number(p.root)
 	if uint64(len(p.inodes)) > math.MaxUint32 {
@@ -85,14 +80,14 @@ func inodesOf(t *tree.Tree, opt Options) (*plan, error) {
 	return p, nil
 }
 
-func addNode(nodes map[string]*node, e *tree.Entry, opt Options) error {
+func addNode(nodes map[*tree.Entry]*node, e *tree.Entry, opt Options) error {
 	if e.Kind == tree.HardLink {
 		return nil
 	}
 	if err := checkEntry(e); err != nil {
 		return fmt.Errorf("%s: %w", e.Path, err)
 	}
-	n := &node{entry: e, links: 1, mtime: e.MTime}
+	n := &node{entry: e, mtime: e.MTime}
 	if e.Kind == tree.Dir {
 		n.links = 2
 	}
@@ -102,64 +97,28 @@ func addNode(nodes map[string]*node, e *tree.Entry, opt Options) error {
 	if n.mtime < 0 {
 		return fmt.Errorf("%s: time %d is before 1970", e.Path, n.mtime)
 	}
-	nodes[e.Path] = n
+	nodes[e] = n
 	return nil
 }
 
-// checkEntry refuses what the format or the kernel cannot hold.
+// checkEntry refuses what the format cannot hold.
 func checkEntry(e *tree.Entry) error {
-	if len(path.Base(e.Path)) > maxName {
-		return fmt.Errorf("name of %d bytes, at most %d", len(path.Base(e.Path)), maxName)
-	}
-	if e.Mode&^0o7777 != 0 {
-		return fmt.Errorf("mode %#o has bits beyond 07777", e.Mode)
-	}
-	switch e.Kind {
-	case tree.File:
-		if e.Size < 0 || e.Size > 0 && e.Source == nil {
-			return fmt.Errorf("a file of %d bytes without content", e.Size)
-		}
-		if blocksOf(e.Size) > maxBlocks {
-			return fmt.Errorf("a file of %d bytes is more than the format holds", e.Size)
-		}
-	case tree.Symlink:
-		if len(e.Target) == 0 || len(e.Target) > maxTarget {
-			return fmt.Errorf("symbolic link of %d bytes, want 1 to %d", len(e.Target), maxTarget)
-		}
-	case tree.CharDevice, tree.BlockDevice:
-		if e.Major >= 1<<12 || e.Minor >= 1<<20 {
-			return fmt.Errorf("device %d,%d is beyond 4095,1048575", e.Major, e.Minor)
-		}
-	}
-	if typeOfKind(e.Kind) == 0 {
-		return fmt.Errorf("cannot write a %s", e.Kind)
-	}
-	if e.Path == "." && e.Kind != tree.Dir {
-		return fmt.Errorf("the root is a %s, not a directory", e.Kind)
+	if e.Kind == tree.File && blocksOf(e.Size) > maxBlocks {
+		return fmt.Errorf("a file of %d bytes is more than the format holds", e.Size)
 	}
 	return checkXattrs(e.Xattrs)
 }
 
-// adopt puts an entry into its parent's children. Siblings come in byte order.
-func adopt(nodes map[string]*node, e *tree.Entry) error {
-	dir := nodes[path.Dir(e.Path)]
-	if dir == nil || dir.entry.Kind != tree.Dir {
-		return fmt.Errorf("%s: parent directory is missing", e.Path)
-	}
-	n := nodes[e.Path]
-	if e.Kind == tree.HardLink {
-		n = nodes[e.Target]
-		if n == nil || n.entry.Kind == tree.Dir {
-			return fmt.Errorf("%s: hard link to %s, which is no file of the tree", e.Path, e.Target)
-		}
-		n.links++
-	}
+// adopt puts a name into its directory. Siblings come in byte order.
+func adopt(nodes map[*tree.Entry]*node, name imagetree.Name) {
+	dir, n := nodes[name.Dir], nodes[name.Inode]
 	if n.entry.Kind == tree.Dir {
 		n.parent = dir
 		dir.links++
+	} else {
+		n.links++
 	}
-	dir.children = append(dir.children, child{path.Base(e.Path), n})
-	return nil
+	dir.children = append(dir.children, child{name.Name, n})
 }
 
 // number puts a directory, then its children in one run, then what is below
@@ -190,36 +149,20 @@ func (p *plan) number(root *node) {
 }
 
 // layOut decides which contents are stored.
-func (p *plan) layOut(t *tree.Tree, sums map[*tree.Entry]contentKey) {
-	files := make(map[*tree.Entry]*node)
-	for _, n := range p.inodes {
-		if n.entry.Kind == tree.File {
-			files[n.entry] = n
-		}
-	}
-	stored := map[contentKey]*content{}
-	for _, name := range t.Paths() {
-		e := t.Get(name)
-		n := files[e]
-		if n == nil {
-			continue
-		}
+func (p *plan) layOut(files []imagetree.File) {
+	for _, f := range files {
+		e, n := f.Entry, p.nodes[f.Entry]
 		p.stats.Files++
 		p.stats.ContentBytes += e.Size
-		if e.Size == 0 {
-			continue
-		}
-		key, known := sums[e]
-		if c := stored[key]; known && c != nil {
-			n.content = c
+		switch {
+		case e.Size == 0:
+		case f.First != e:
+			n.content = p.nodes[f.First].content
 			p.stats.Duplicates++
 			p.stats.DuplicateBytes += e.Size
-			continue
+		default:
+			n.content = &content{entry: e, whole: e.Size}
+			p.contents = append(p.contents, n.content)
 		}
-		n.content = &content{entry: e, whole: e.Size}
-		if known {
-			stored[key] = n.content
-		}
-		p.contents = append(p.contents, n.content)
 	}
 }

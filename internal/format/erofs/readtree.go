@@ -6,22 +6,15 @@ import (
 	"io"
 	"path"
 
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/tree"
-)
-
-// maxTreeBytes bounds a tree in memory: each entry counts its path and entryCost,
-// and its xattrs.
-const (
-	maxTreeBytes = 2 << 30
-	entryCost    = 256
-	maxPath      = 4 * 4096 // beyond PATH_MAX, which bounds what one call can name
 )
 
 // Tree reads all inodes. Files' contents are read from the image when they
 // are opened; their digests are not known. Of the names of one inode the first by path
 // is the file and the others are hard links to it.
 func (r *Reader) Tree() (*tree.Tree, error) {
-	w := &walker{r: r, budget: maxTreeBytes, seen: map[uint64][]string{}}
+	w := &walker{r: r}
 	root, err := r.inode(uint64(r.super.RootNid))
 	if err == nil && root.entry.Kind != tree.Dir {
 		err = fmt.Errorf("root is a %s, not a directory", root.entry.Kind)
@@ -29,43 +22,23 @@ func (r *Reader) Tree() (*tree.Tree, error) {
 	if err == nil {
 		err = w.add(".", root)
 	}
+	var t *tree.Tree
 	if err == nil {
-		err = w.links()
+		t, err = w.found.Tree()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read erofs: %w", err)
 	}
-	return &w.tree, nil
+	return t, nil
 }
 
 type walker struct {
-	r      *Reader
-	tree   tree.Tree
-	budget int64
-	seen   map[uint64][]string // names of each inode, by its nid
-	nids   []uint64            // of inodes with several names, in the order found
+	r     *Reader
+	found imagetree.Collector
 }
 
-// add puts an inode under a name, and all below it. A directory has one name:
-// so there are no loops, and the depth is bounded by the length of paths.
+// add puts an inode under a name, and all below it.
 func (w *walker) add(name string, f *found) error {
-	w.budget -= int64(len(name)) + entryCost
-	for _, x := range f.entry.Xattrs {
-		w.budget -= int64(len(x.Name) + len(x.Value))
-	}
-	if w.budget < 0 || len(name) > maxPath {
-		return fmt.Errorf("%.100s…: paths are too long or too many", name)
-	}
-	names := w.seen[f.nid]
-	w.seen[f.nid] = append(names, name)
-	if len(names) > 0 {
-		if f.entry.Kind == tree.Dir {
-			return fmt.Errorf("directory %s is also %s", name, names[0])
-		}
-		if len(names) == 1 {
-			w.nids = append(w.nids, f.nid)
-		}
-	}
 	e := f.entry
 	e.Path = name
 	switch {
@@ -77,11 +50,12 @@ func (w *walker) add(name string, f *found) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	if err := w.tree.Put(e); err != nil {
-		return err
+	own := int64(len(e.Target))
+	for _, x := range e.Xattrs {
+		own += int64(len(x.Name) + len(x.Value))
 	}
-	if e.Kind != tree.Dir {
-		return nil
+	if err := w.found.Add(f.nid, e, own); err != nil || e.Kind != tree.Dir {
+		return err
 	}
 	if err := w.children(name, f); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -168,24 +142,4 @@ func (w *walker) child(dir, name string, nid uint64, kind uint8) error {
 		return fmt.Errorf("entry %q has type %d, its inode is a %s", name, kind, f.entry.Kind)
 	}
 	return w.add(path.Join(dir, name), f)
-}
-
-// links turns all names of an inode but the first by path into hard links.
-func (w *walker) links() error {
-	for _, nid := range w.nids {
-		names := w.seen[nid]
-		owner := names[0]
-		for _, name := range names {
-			owner = min(owner, name)
-		}
-		for _, name := range names {
-			if name == owner {
-				continue
-			}
-			if err := w.tree.Put(tree.Entry{Path: name, Kind: tree.HardLink, Target: owner}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/progress"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/foundation/uuid"
@@ -112,11 +113,11 @@ func write(ctx context.Context, w io.WriterAt, t *tree.Tree, opt Options) (Stats
 	if err != nil {
 		return Stats{}, err
 	}
-	sums, err := contentKeys(ctx, p, opt.Workers)
+	files, err := imagetree.Files(ctx, t, opt.Workers)
 	if err != nil {
 		return Stats{}, err
 	}
-	p.layOut(t, sums)
+	p.layOut(files)
 	if opt.Fragments {
 		p.packFragments(opt.ClusterSize, opt.Epoch)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/progress"
 )
 
@@ -143,7 +144,7 @@ func (p *pipeline) readBlocks(ctx context.Context, c *content, r io.Reader, pack
 			return err
 		}
 		j.plain = j.plain[:p.im.opt.BlockSize]
-		if err := fill(r, j.plain, c); err != nil {
+		if err := imagetree.Fill(r, j.plain, c.entry); err != nil {
 			return err
 		}
 		p.submit(j, c, i)
@@ -151,23 +152,11 @@ func (p *pipeline) readBlocks(ctx context.Context, c *content, r io.Reader, pack
 	if c.fragment != noFragment {
 		from := int(c.offset)
 		pack.plain = pack.plain[:from+int(c.entry.Size%int64(p.im.opt.BlockSize))]
-		if err := fill(r, pack.plain[from:], c); err != nil {
+		if err := imagetree.Fill(r, pack.plain[from:], c.entry); err != nil {
 			return err
 		}
 	}
-	var more [1]byte
-	if _, err := io.ReadFull(r, more[:]); !errors.Is(err, io.EOF) {
-		return errors.Join(wrongSize(c.entry), err)
-	}
-	return nil
-}
-
-func fill(r io.Reader, p []byte, c *content) error {
-	_, err := io.ReadFull(r, p)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return wrongSize(c.entry)
-	}
-	return err
+	return imagetree.AtEnd(r, c.entry)
 }
 
 // compress is one worker.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -26,13 +27,13 @@ const (
 	noXattr    = 0xFFFFFFFF
 	noTable    = 0xFFFFFFFFFFFFFFFF
 
-	maxIDs          = 65535 // the superblock counts them in 16 bits
-	maxName         = 255   // NAME_MAX; the format has room for 256
-	maxTarget       = 4095  // PATH_MAX without the NUL
-	maxRun          = 256   // entries of one directory header
-	headerBytes     = 12    // of a directory header
-	entryBytes      = 8     // of a directory entry without its name
-	listingExtra    = 3     // a directory's size counts "." and "..", as it were
+	maxIDs          = 65535             // the superblock counts them in 16 bits
+	maxName         = imagetree.MaxName // the format has room for 256
+	maxTarget       = imagetree.MaxTarget
+	maxRun          = 256 // entries of one directory header
+	headerBytes     = 12  // of a directory header
+	entryBytes      = 8   // of a directory entry without its name
+	listingExtra    = 3   // a directory's size counts "." and "..", as it were
 	maxBasicListing = 0xFFFF - listingExtra
 )
 

@@ -1,12 +1,11 @@
 package squashfs
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"path"
 	"slices"
 
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -42,6 +41,7 @@ type content struct {
 // they are written, the contents in the order they are read.
 type plan struct {
 	root     *node
+	nodes    map[*tree.Entry]*node
 	inodes   []*node
 	contents []*content
 	packs    int // fragment blocks
@@ -50,22 +50,17 @@ type plan struct {
 
 // inodesOf makes the nodes of a tree and links children to parents.
 func inodesOf(t *tree.Tree, opt Options) (*plan, error) {
-	nodes := make(map[string]*node, t.Len())
-	p := &plan{}
+	names, err := imagetree.Names(t)
+	if err != nil {
+		return nil, err
+	}
+	nodes := make(map[*tree.Entry]*node, t.Len())
 	if err := t.Walk(func(e *tree.Entry) error { return addNode(nodes, e, opt) }); err != nil {
 		return nil, err
 	}
-	if p.root = nodes["."]; p.root == nil {
-		return nil, errors.New("the tree has no root directory")
-	}
-	err := t.Walk(func(e *tree.Entry) error {
-		if e.Path == "." {
-			return nil
-		}
-		return adopt(nodes, e)
-	})
-	if err != nil {
-		return nil, err
+	p := &plan{root: nodes[t.Get(".")], nodes: nodes}
+	for _, name := range names {
+		adopt(nodes, name)
 	}
 	p.number(p.root, map[*node]bool{})
 	p.root.number = uint32(len(p.inodes) + 1)
@@ -76,16 +71,13 @@ func inodesOf(t *tree.Tree, opt Options) (*plan, error) {
 	return p, nil
 }
 
-func addNode(nodes map[string]*node, e *tree.Entry, opt Options) error {
+func addNode(nodes map[*tree.Entry]*node, e *tree.Entry, opt Options) error {
 	if e.Kind == tree.HardLink {
 		return nil
 	}
-	n := &node{entry: e, links: 1, xattr: noXattr}
+	n := &node{entry: e, xattr: noXattr}
 	if e.Kind == tree.Dir {
 		n.links = 2
-	}
-	if err := checkEntry(e); err != nil {
-		return fmt.Errorf("%s: %w", e.Path, err)
 	}
 	mtime := e.MTime
 	if opt.Epoch != 0 {
@@ -95,61 +87,20 @@ func addNode(nodes map[string]*node, e *tree.Entry, opt Options) error {
 		return fmt.Errorf("%s: time %d is not between 1970 and 2106", e.Path, mtime)
 	}
 	n.mtime = uint32(mtime)
-	nodes[e.Path] = n
+	nodes[e] = n
 	return nil
 }
 
-// checkEntry refuses what the format or the kernel cannot hold.
-func checkEntry(e *tree.Entry) error {
-	if len(path.Base(e.Path)) > maxName {
-		return fmt.Errorf("name of %d bytes, at most %d", len(path.Base(e.Path)), maxName)
-	}
-	if e.Mode&^0o7777 != 0 {
-		return fmt.Errorf("mode %#o has bits beyond 07777", e.Mode)
-	}
-	switch e.Kind {
-	case tree.File:
-		if e.Size < 0 || e.Size > 0 && e.Source == nil {
-			return fmt.Errorf("a file of %d bytes without content", e.Size)
-		}
-	case tree.Symlink:
-		if len(e.Target) == 0 || len(e.Target) > maxTarget {
-			return fmt.Errorf("symbolic link of %d bytes, want 1 to %d", len(e.Target), maxTarget)
-		}
-	case tree.CharDevice, tree.BlockDevice:
-		if e.Major >= 1<<12 || e.Minor >= 1<<20 {
-			return fmt.Errorf("device %d,%d is beyond 4095,1048575", e.Major, e.Minor)
-		}
-	}
-	if typeOfKind(e.Kind) == 0 {
-		return fmt.Errorf("cannot write a %s", e.Kind)
-	}
-	if e.Path == "." && e.Kind != tree.Dir {
-		return fmt.Errorf("the root is a %s, not a directory", e.Kind)
-	}
-	return nil
-}
-
-// adopt puts an entry into its parent's children. Siblings come in byte order.
-func adopt(nodes map[string]*node, e *tree.Entry) error {
-	dir := nodes[path.Dir(e.Path)]
-	if dir == nil || dir.entry.Kind != tree.Dir {
-		return fmt.Errorf("%s: parent directory is missing", e.Path)
-	}
-	n := nodes[e.Path]
-	if e.Kind == tree.HardLink {
-		n = nodes[e.Target]
-		if n == nil || n.entry.Kind == tree.Dir {
-			return fmt.Errorf("%s: hard link to %s, which is no file of the tree", e.Path, e.Target)
-		}
-		n.links++
-	}
+// adopt puts a name into its directory. Siblings come in byte order.
+func adopt(nodes map[*tree.Entry]*node, name imagetree.Name) {
+	dir, n := nodes[name.Dir], nodes[name.Inode]
 	if n.entry.Kind == tree.Dir {
 		n.parent = dir
 		dir.links++
+	} else {
+		n.links++
 	}
-	dir.children = append(dir.children, child{path.Base(e.Path), n})
-	return nil
+	dir.children = append(dir.children, child{name.Name, n})
 }
 
 // number gives numbers to all below a directory: first to what is below its
@@ -172,33 +123,18 @@ func (p *plan) number(dir *node, done map[*node]bool) {
 }
 
 // layOut decides which contents are stored and which tails share a fragment block.
-func (p *plan) layOut(t *tree.Tree, sums map[*tree.Entry]contentKey, blockSize int) {
-	files := make(map[*tree.Entry]*node)
-	for _, n := range p.inodes {
-		if n.entry.Kind == tree.File {
-			files[n.entry] = n
-		}
-	}
-	stored := map[contentKey]*content{}
-	for _, name := range t.Paths() {
-		e := t.Get(name)
-		n := files[e]
-		if n == nil {
-			continue
-		}
+func (p *plan) layOut(files []imagetree.File, blockSize int) {
+	for _, f := range files {
+		n := p.nodes[f.Entry]
 		p.stats.Files++
-		p.stats.ContentBytes += e.Size
-		key, known := sums[e]
-		if c := stored[key]; known && c != nil {
-			n.content = c
+		p.stats.ContentBytes += f.Entry.Size
+		if f.First != f.Entry {
+			n.content = p.nodes[f.First].content
 			p.stats.Duplicates++
-			p.stats.DuplicateBytes += e.Size
+			p.stats.DuplicateBytes += f.Entry.Size
 			continue
 		}
-		n.content = &content{entry: e, fragment: noFragment}
-		if known {
-			stored[key] = n.content
-		}
+		n.content = &content{entry: f.Entry, fragment: noFragment}
 		p.contents = append(p.contents, n.content)
 	}
 	p.packTails(blockSize)

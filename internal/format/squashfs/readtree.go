@@ -5,20 +5,15 @@ import (
 	"path"
 	"strings"
 
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/tree"
-)
-
-// maxTreeBytes bounds a tree in memory: each entry counts its path and entryCost.
-const (
-	maxTreeBytes = 2 << 30
-	entryCost    = 256
 )
 
 // Tree reads all inodes. Files' contents are read from the image when they
 // are opened; their digests are not known. Of the names of one inode the first by path
 // is the file and the others are hard links to it.
 func (r *Reader) Tree() (*tree.Tree, error) {
-	w := &walker{r: r, budget: maxTreeBytes, seen: map[uint64][]string{}}
+	w := &walker{r: r}
 	root, err := r.inode(r.super.Root)
 	if err == nil && root.entry.Kind != tree.Dir {
 		err = fmt.Errorf("is a %s, not a directory", root.entry.Kind)
@@ -26,58 +21,37 @@ func (r *Reader) Tree() (*tree.Tree, error) {
 	if err == nil {
 		err = w.add(".", root)
 	}
+	var t *tree.Tree
 	if err == nil {
-		err = w.links()
+		t, err = w.found.Tree()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read squashfs: %w", err)
 	}
-	return &w.tree, nil
+	return t, nil
 }
 
 type walker struct {
-	r      *Reader
-	tree   tree.Tree
-	budget int64
-	seen   map[uint64][]string // names of each inode, by its reference
-	refs   []uint64            // of inodes with several names, in the order found
+	r     *Reader
+	found imagetree.Collector
 }
 
-// add puts an inode under a name, and all below it. A directory has one name:
-// so there are no loops, and the depth is bounded by the length of paths.
+// add puts an inode under a name, and all below it. Xattrs are shared, and bounded
+// where they are read.
 func (w *walker) add(name string, f *found) error {
-	if w.budget -= int64(len(name)) + entryCost; w.budget < 0 || len(name) > maxPath {
-		return fmt.Errorf("%.100s…: paths are too long or too many", name)
-	}
-	names := w.seen[f.ref]
-	w.seen[f.ref] = append(names, name)
-	if len(names) > 0 {
-		if f.entry.Kind == tree.Dir {
-			return fmt.Errorf("directory %s is also %s", name, names[0])
-		}
-		if len(names) == 1 {
-			w.refs = append(w.refs, f.ref)
-		}
-	}
 	e := f.entry
 	e.Path = name
 	if e.Kind == tree.File && e.Size > 0 {
 		e.Source = source{w.r, f.ref}
 	}
-	if err := w.tree.Put(e); err != nil {
+	if err := w.found.Add(f.ref, e, 0); err != nil || e.Kind != tree.Dir {
 		return err
-	}
-	if e.Kind != tree.Dir {
-		return nil
 	}
 	if err := w.children(name, f); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
-
-// maxPath is beyond PATH_MAX, which bounds what one call can name.
-const maxPath = 4 * 4096
 
 // dirHeader stands before a run of entries, dirEntry before each name.
 type (
@@ -150,24 +124,4 @@ func (w *walker) child(c *cursor, dir string, head dirHeader, last string) (stri
 		return "", 0, fmt.Errorf("entry %q has type %d, its inode is a %s", name, e.Type, f.entry.Kind)
 	}
 	return name, entryBytes + int64(len(name)), w.add(path.Join(dir, name), f)
-}
-
-// links turns all names of an inode but the first by path into hard links.
-func (w *walker) links() error {
-	for _, ref := range w.refs {
-		names := w.seen[ref]
-		owner := names[0]
-		for _, name := range names {
-			owner = min(owner, name)
-		}
-		for _, name := range names {
-			if name == owner {
-				continue
-			}
-			if err := w.tree.Put(tree.Entry{Path: name, Kind: tree.HardLink, Target: owner}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -17,7 +17,10 @@ type xattrSets struct {
 }
 
 // maxXattrBytes bounds all sets of an image in memory: many rows may point to the same bytes.
-const maxXattrBytes = 64 << 20
+const (
+	maxXattrBytes = 64 << 20
+	xattrCost     = 256 // of each, besides its name and value
+)
 
 // xattrPair stands before a name.
 type xattrPair struct {
@@ -57,7 +60,7 @@ func (r *Reader) xattrs(row uint32) ([]tree.Xattr, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, x := range set {
-		r.xattr.taken += len(x.Name) + len(x.Value) + entryCost
+		r.xattr.taken += len(x.Name) + len(x.Value) + xattrCost
 	}
 	if r.xattr.taken > maxXattrBytes {
 		return nil, fmt.Errorf("extended attributes of more than %d bytes in all", maxXattrBytes)

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"runtime"
 
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/progress"
 	"ashlar/internal/foundation/tree"
 )
@@ -92,11 +93,11 @@ func write(ctx context.Context, w io.WriterAt, t *tree.Tree, opt Options) (Stats
 	if err != nil {
 		return Stats{}, err
 	}
-	sums, err := contentKeys(ctx, p, opt.Workers)
+	files, err := imagetree.Files(ctx, t, opt.Workers)
 	if err != nil {
 		return Stats{}, err
 	}
-	p.layOut(t, sums, opt.BlockSize)
+	p.layOut(files, opt.BlockSize)
 
 	im := &image{w: w, opt: opt, plan: p, at: superblockSize}
 	if err := im.writeOptions(); err != nil {
