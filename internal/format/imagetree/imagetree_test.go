@@ -125,3 +125,34 @@ func TestCollectorRefuses(t *testing.T) {
 		t.Error("a tree that is too large is taken")
 	}
 }
+
+func TestNamesRefuses(t *testing.T) {
+	if _, err := Names(&tree.Tree{}); err == nil || !strings.Contains(err.Error(), "no root directory") {
+		t.Errorf("empty tree: %v", err)
+	}
+	for name, c := range map[string]struct {
+		e    tree.Entry
+		want string
+	}{
+		"no source":     {tree.Entry{Path: "f", Kind: tree.File, Size: 1}, "f: a file of 1 bytes without content"},
+		"negative size": {tree.Entry{Path: "f", Kind: tree.File, Size: -1, Source: tree.Bytes("")}, "a file of -1 bytes"},
+		"orphan":        {tree.Entry{Path: "d/f", Kind: tree.File}, "parent directory is missing"},
+		"dangling":      {tree.Entry{Path: "f", Kind: tree.HardLink, Target: "g"}, "hard link to g"},
+		"to a dir":      {tree.Entry{Path: "f", Kind: tree.HardLink, Target: "."}, "hard link to ."},
+		"to itself":     {tree.Entry{Path: "f", Kind: tree.HardLink, Target: "f"}, "hard link to f"},
+		"mode":          {tree.Entry{Path: "f", Kind: tree.File, Mode: 0o100644}, "mode 0100644"},
+		"target":        {tree.NewSymlink("f", strings.Repeat("x", 4096)), "symbolic link of 4096 bytes"},
+		"no target":     {tree.NewSymlink("f", ""), "symbolic link of 0 bytes"},
+		"name":          {tree.NewDir(strings.Repeat("n", 256), 0o755), "name of 256 bytes"},
+		"major":         {tree.Entry{Path: "f", Kind: tree.CharDevice, Major: 4096}, "device 4096,0"},
+		"minor":         {tree.Entry{Path: "f", Kind: tree.BlockDevice, Minor: 1 << 20}, "device 0,1048576"},
+		"kind":          {tree.Entry{Path: "f"}, "cannot write a kind(0)"},
+		"root":          {tree.Entry{Path: ".", Kind: tree.Fifo}, "the root is a fifo"},
+	} {
+		tr := &tree.Tree{}
+		imagetest.Put(t, tr, tree.NewDir(".", 0o755), c.e)
+		if _, err := Names(tr); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
+		}
+	}
+}
