@@ -6,7 +6,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zlib"
-	"github.com/klauspost/compress/zstd"
+
+	"ashlar/internal/format/zstdblock"
 )
 
 // Compressor makes one independent block out of at most 1 MiB of bytes, the
@@ -35,17 +36,17 @@ const (
 const libraryVersion = "1.20.3"
 
 // NewCompressor gives the compressor of a definition: "zstd", "gzip" or
-// "none", with a level of its usual scale (zstd 1–22, gzip 1–9); 0 is the level best for images.
+// "none", with a level of its usual scale (zstd 1–22, gzip 1–9); 0 is the level
+// that is quick for its size.
 func NewCompressor(name string, level int) (Compressor, error) {
 	switch name {
 	case "zstd":
-		if level == 0 {
-			return Zstd(zstd.SpeedBestCompression)
+		for _, l := range zstdLevels {
+			if level <= l.upTo && level >= 0 {
+				return Zstd(l.level), nil
+			}
 		}
-		if level < 1 || level > 22 {
-			return nil, fmt.Errorf("zstd level %d: want 1 to 22, or 0 for the best", level)
-		}
-		return Zstd(zstd.EncoderLevelFromZstd(level))
+		return nil, fmt.Errorf("zstd level %d: want 1 to 22, or 0 for the default", level)
 	case "gzip":
 		if level == 0 {
 			level = zlib.BestCompression
@@ -60,63 +61,34 @@ func NewCompressor(name string, level int) (Compressor, error) {
 	return nil, fmt.Errorf("compressor %q: want zstd, gzip or none", name)
 }
 
-// Zstd gives the zstd compressor at one of the library's levels, of which it
-// has four. Each worker gets an encoder of its own, kept for the next block.
-func Zstd(level zstd.EncoderLevel) (Compressor, error) {
-	c := &zstdCompressor{level: level, name: fmt.Sprintf("zstd %s level %s", libraryVersion, level)}
-	e, err := c.encoder() // so that a wrong level is known here, not at the first block
-	if err != nil {
-		return nil, fmt.Errorf("make zstd compressor: %w", err)
-	}
-	c.free = append(c.free, e)
-	return c, nil
+// zstdLevels maps the usual scale to the encoder's levels, each standing for
+// those of libzstd whose size it reaches (bench/encoder).
+var zstdLevels = []struct {
+	upTo  int
+	level zstdblock.Level
+}{
+	{0, zstdblock.Default}, {9, zstdblock.Fast}, {14, zstdblock.Default}, {18, zstdblock.High}, {22, zstdblock.Best},
+}
+
+// Zstd gives the zstd compressor of this repository at one of its levels. Each
+// worker gets an encoder of its own, kept for the next block.
+func Zstd(level zstdblock.Level) Compressor {
+	return &zstdCompressor{level, sync.Pool{New: func() any { return zstdblock.New(level) }}}
 }
 
 type zstdCompressor struct {
-	level zstd.EncoderLevel
-	name  string
-	mu    sync.Mutex
-	free  []*zstd.Encoder
+	level    zstdblock.Level
+	encoders sync.Pool // of *zstdblock.Encoder
 }
 
 func (c *zstdCompressor) ID() uint16      { return idZstd }
-func (c *zstdCompressor) Name() string    { return c.name }
+func (c *zstdCompressor) Name() string    { return c.level.Identity() }
 func (c *zstdCompressor) Options() []byte { return nil } // the kernel needs none to decompress
 
-// encoder makes an encoder of independent blocks. The frame is a single
-// segment: its window is the block itself, never more than the kernel provides for.
-func (c *zstdCompressor) encoder() (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(c.level),
-		zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false),
-		zstd.WithWindowSize(maxBlockSize),
-		zstd.WithSingleSegment(true),
-		zstd.WithLowerEncoderMem(false))
-}
-
 func (c *zstdCompressor) Compress(dst, src []byte) ([]byte, error) {
-	e, err := c.take()
-	if err != nil {
-		return nil, err
-	}
-	dst = e.EncodeAll(src, dst)
-	c.mu.Lock()
-	c.free = append(c.free, e)
-	c.mu.Unlock()
-	return dst, nil
-}
-
-func (c *zstdCompressor) take() (*zstd.Encoder, error) {
-	c.mu.Lock()
-	if n := len(c.free); n > 0 {
-		e := c.free[n-1]
-		c.free = c.free[:n-1]
-		c.mu.Unlock()
-		return e, nil
-	}
-	c.mu.Unlock()
-	return c.encoder()
+	e := c.encoders.Get().(*zstdblock.Encoder)
+	defer c.encoders.Put(e)
+	return e.Encode(dst, src), nil
 }
 
 // Gzip gives the zlib compressor, which every reader of squashfs has, GRUB's included.

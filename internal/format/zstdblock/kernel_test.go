@@ -1,4 +1,4 @@
-package zstdblock
+package zstdblock_test
 
 import (
 	"bytes"
@@ -8,51 +8,35 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"ashlar/internal/format/squashfs"
+	"ashlar/internal/format/zstdblock"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/testenv"
 )
-
-// squasher lets an encoder make the blocks of a squashfs image.
-type squasher struct {
-	mu sync.Mutex
-	e  *Encoder
-}
-
-func (*squasher) ID() uint16      { return 6 } // zstd
-func (*squasher) Name() string    { return Name }
-func (*squasher) Options() []byte { return nil }
-
-func (s *squasher) Compress(dst, src []byte) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.e.Encode(dst, src), nil
-}
 
 // TestKernelReads has the kernel's squashfs read frames of every shape and level.
 func TestKernelReads(t *testing.T) {
 	testenv.RequireRoot(t)
 	for _, image := range []struct {
-		level Level
+		level zstdblock.Level
 		block int
-	}{{Fast, 4 << 10}, {Default, maxBlock}, {High, maxBlock}, {Best, MaxFrame}} {
+	}{{zstdblock.Fast, 4 << 10}, {zstdblock.Default, 128 << 10}, {zstdblock.High, 128 << 10}, {zstdblock.Best, zstdblock.MaxFrame}} {
 		dir := mountFrames(t, image.level, image.block)
-		for i, in := range inputs() {
+		zstdblock.EachInput(func(i int, name string, data []byte) {
 			got, err := os.ReadFile(filepath.Join(dir, fmt.Sprint(i)))
-			if err != nil || !bytes.Equal(got, in.data) {
-				t.Errorf("%v, blocks of %d: %s: the kernel reads otherwise: %v", image.level, image.block, in.name, err)
+			if err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%v, blocks of %d: %s: the kernel reads otherwise: %v", image.level, image.block, name, err)
 			}
-		}
+		})
 	}
 }
 
 // mountFrames gives a directory with the inputs, out of a mounted image.
-func mountFrames(t *testing.T, level Level, block int) string {
+func mountFrames(t *testing.T, level zstdblock.Level, block int) string {
 	t.Helper()
 	if known, err := os.ReadFile("/proc/filesystems"); err != nil || !strings.Contains(string(known), "squashfs") {
 		testenv.Lack(t, "needs a kernel with squashfs")
@@ -64,17 +48,17 @@ func mountFrames(t *testing.T, level Level, block int) string {
 	if err := tr.Put(tree.NewDir(".", 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	for i, in := range inputs() {
-		if err := tr.Put(tree.NewFile(fmt.Sprint(i), 0o644, in.data)); err != nil {
+	zstdblock.EachInput(func(i int, _ string, data []byte) {
+		if err := tr.Put(tree.NewFile(fmt.Sprint(i), 0o644, data)); err != nil {
 			t.Fatal(err)
 		}
-	}
+	})
 	image, err := os.Create(filepath.Join(t.TempDir(), "image"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer image.Close()
-	_, err = squashfs.Write(context.Background(), image, &tr, squashfs.Options{Compressor: &squasher{e: New(level)}, BlockSize: block})
+	_, err = squashfs.Write(context.Background(), image, &tr, squashfs.Options{Compressor: squashfs.Zstd(level), BlockSize: block})
 	if err != nil {
 		t.Fatal(err)
 	}
