@@ -17,8 +17,14 @@ import (
 	"ashlar/internal/machine/qemu"
 )
 
-// retryPause is between two tries of a check that has not succeeded yet.
-const retryPause = 200 * time.Millisecond
+// retryPause is between two tries of a check that has not succeeded yet. A try
+// is short at first, since the emulator holds a connection made before the
+// machine listens, and longer each time, for what is slow to answer.
+const (
+	retryPause = 200 * time.Millisecond
+	firstTry   = 3 * time.Second
+	longestTry = 20 * time.Second
+)
 
 // checkOne makes one declared check, again and again until it succeeds or its
 // time is over.
@@ -33,12 +39,14 @@ func checkOne(ctx context.Context, vm *qemu.VM, t definition.Test) error {
 		return serviceRunning(ctx, vm, t.Service, within)
 	}
 	addr := vm.ForwardedAddr(guestPort(t))
-	for {
+	for limit := firstTry; ; limit = min(2*limit, longestTry) {
+		try, done := context.WithTimeout(ctx, limit)
 		if t.HTTP != "" {
-			err = checkHTTP(ctx, addr, t)
+			err = checkHTTP(try, addr, t)
 		} else {
-			err = checkTCP(ctx, addr)
+			err = checkTCP(try, addr)
 		}
+		done()
 		if err == nil {
 			return nil
 		}
@@ -62,8 +70,7 @@ func checkHTTP(ctx context.Context, addr string, t definition.Test) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Timeout: 20 * time.Second}
-	resp, err := client.Do(request)
+	resp, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
 	}
