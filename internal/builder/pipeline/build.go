@@ -107,7 +107,6 @@ func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artef
 		return nil, err
 	}
 	a.Steps = explained(b.steps, b.in, b.last)
-	b.remember(b.in, a)
 	return a, nil
 }
 
@@ -159,12 +158,10 @@ type rootSide struct {
 // root gives the root image: that of the last build if nothing that reaches it
 // has changed since.
 func (b *build) root(ctx context.Context, out string) (rootSide, error) {
-	if !b.env.NoCache {
-		if image, ok := b.last.artefact(b.in, stepRoot, out, layout.GenRoot); ok {
-			b.did(stepConfigure, false)
-			b.did(stepRoot, false)
-			return rootSide{image, b.last.Manifest.Packages}, nil
-		}
+	if image, ok := b.reuse(stepRoot, out, layout.GenRoot); ok {
+		b.did(stepConfigure, false)
+		b.did(stepRoot, false)
+		return rootSide{image, b.last.Manifest.Packages}, nil
 	}
 	root, err := b.assemble(ctx)
 	if err != nil {

@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -68,8 +70,8 @@ func (e *Env) lastBuild(out string) *lastBuild {
 	return &l
 }
 
-// remember notes a finished build. It may fail, on a full disk say: then the
-// next build is made without knowing of this one.
+// remember notes a finished build, while nobody else publishes there. It may
+// fail, on a full disk say: then the next build is made without knowing of it.
 func (b *build) remember(in inputs, a *Artefacts) {
 	l := lastBuild{Inputs: in, Files: a.Files, Manifest: a.Manifest, Cmdline: a.Cmdline}
 	for _, f := range append([]imageinfo.File{{Name: SumsFile}}, a.Files...) {
@@ -102,23 +104,39 @@ func (l *lastBuild) stands(in inputs, out string) bool {
 	return true
 }
 
-// artefact gives a file of the last build if nothing has changed that reaches
-// the step which made it, nor the file.
-func (l *lastBuild) artefact(in inputs, step, out, name string) (e tree.Entry, ok bool) {
-	if l == nil || len(in.changed(l.Inputs, step)) > 0 {
+// reuse copies a file of the last build into the work directory, if nothing has
+// changed that reaches the step which made it, nor the file.
+func (b *build) reuse(step, out, name string) (e tree.Entry, ok bool) {
+	if b.env.NoCache || b.last == nil || len(b.in.changed(b.last.Inputs, step)) > 0 {
 		return e, false
 	}
-	now, err := stampOf(out, name)
-	if err != nil || !slices.Contains(l.Stamps, now) {
+	n := slices.IndexFunc(b.last.Files, func(f imageinfo.File) bool { return f.Name == name })
+	if n < 0 {
 		return e, false
 	}
-	for _, f := range l.Files {
-		if f.Name == name && f.Size == now.Size {
-			source := tree.HostFile(filepath.Join(out, name))
-			return tree.Entry{Path: name, Kind: tree.File, Mode: 0o444, Size: f.Size, Digest: f.Digest, Source: source}, true
-		}
+	want, path := b.last.Files[n], filepath.Join(b.dir, name)
+	if now, err := stampOf(out, name); err != nil || !slices.Contains(b.last.Stamps, now) {
+		return e, false
 	}
-	return e, false
+	// Another build may publish there meanwhile: the copy is what is looked at.
+	if got, err := copyFile(filepath.Join(out, name), path); err != nil || got != want.Digest {
+		return e, false
+	}
+	return tree.Entry{Path: name, Kind: tree.File, Mode: 0o444, Size: want.Size, Digest: want.Digest, Source: tree.HostFile(path)}, true
+}
+
+func copyFile(from, to string) (d digest.Digest, err error) {
+	r, err := os.Open(from)
+	if err != nil {
+		return d, err
+	}
+	defer r.Close()
+	w, err := os.Create(to)
+	if err != nil {
+		return d, err
+	}
+	d, _, err = digest.Copy(w, r)
+	return d, errors.Join(err, w.Close())
 }
 
 func (l *lastBuild) artefacts(out string) *Artefacts {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ashlar/internal/builder/store"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
 )
@@ -50,8 +51,57 @@ func made(t *testing.T, text string) *generation {
 }
 
 func publisher(t *testing.T) *build {
-	def := parsed(t, "")
-	return &build{p: &project{def: def}}
+	t.Helper()
+	st, err := store.Open(filepath.Join(t.TempDir(), "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &build{env: &Env{Store: st}, p: &project{def: parsed(t, "")}, in: inputs{}, dir: t.TempDir()}
+}
+
+// TestReuse takes a file of the last build only while it is that file.
+func TestReuse(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	b := publisher(t)
+	if _, err := b.publish(made(t, "one"), out); err != nil {
+		t.Fatal(err)
+	}
+	b.last = b.env.lastBuild(out)
+	if !b.last.stands(b.in, out) {
+		t.Fatal("what was just published does not stand")
+	}
+	e, ok := b.reuse(stepRoot, out, "vmlinuz")
+	if !ok {
+		t.Fatal("a file that nobody touched is not taken")
+	}
+	if data, err := e.ReadAll(100); err != nil || string(data) != "kernel of one" || e.Digest != digest.Of(data) {
+		t.Errorf("%q, %v", data, err)
+	}
+	if _, ok := b.reuse(stepRoot, out, "none"); ok {
+		t.Error("a file that there is not is taken")
+	}
+	changed := inputs{"files": digest.Of([]byte("other"))}
+	b.in = changed
+	if _, ok := b.reuse(stepRoot, out, "vmlinuz"); ok || b.last.stands(changed, out) {
+		t.Error("the files changed, and the root is taken")
+	}
+	b.in = inputs{}
+	file := filepath.Join(out, "vmlinuz")
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chmod(file, 0o644), os.WriteFile(file, []byte("kernel of two"), 0o644), os.Chtimes(file, info.ModTime(), info.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := b.reuse(stepRoot, out, "vmlinuz"); ok || b.last.stands(b.in, out) {
+		t.Error("a file of the same size and time, with other content, is taken")
+	}
 }
 
 func TestPublish(t *testing.T) {
