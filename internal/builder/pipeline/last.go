@@ -72,8 +72,8 @@ func (e *Env) lastBuild(out string) *lastBuild {
 
 // remember notes a finished build, while nobody else publishes there. It may
 // fail, on a full disk say: then the next build is made without knowing of it.
-func (b *build) remember(in inputs, a *Artefacts) {
-	l := lastBuild{Inputs: in, Files: a.Files, Manifest: a.Manifest, Cmdline: a.Cmdline}
+func (b *build) remember(a *Artefacts) {
+	l := lastBuild{Inputs: b.in, Files: a.Files, Manifest: a.Manifest, Cmdline: a.Cmdline}
 	for _, f := range append([]imageinfo.File{{Name: SumsFile}}, a.Files...) {
 		s, err := stampOf(a.Dir, f.Name)
 		if err != nil {

@@ -64,7 +64,7 @@ func (b *build) publish(gen *generation, out string) (_ *Artefacts, err error) {
 			return nil, fmt.Errorf("publish artefact: %w", err)
 		}
 	}
-	b.remember(b.in, a)
+	b.remember(a)
 	return a, nil
 }
 

@@ -24,7 +24,7 @@ type BlockCache interface {
 
 // Options of Write. The zero value works.
 type Options struct {
-	Compressor Compressor // nil: zstd at its best level
+	Compressor Compressor // nil: zstd at its default level
 	BlockSize  int        // a power of two, 4 KiB to 1 MiB; 0: DefaultBlockSize
 	// Epoch, in seconds since 1970, is the time in the superblock, and no
 	// inode's time is later. 0: the superblock says 0 and inodes keep their times.
