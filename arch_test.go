@@ -35,6 +35,7 @@ var roomEdges = map[string][]string{
 	"format/debfile":              {"format/ar"},
 	"format/erofs":                {"format/imagetree", "format/lz4"},
 	"format/squashfs":             {"format/imagetree", "format/zstdblock"},
+	"format/tarball":              {"format/imagetree"},
 	"builder/distro/deb":          {"builder/definition", "builder/distro/deb/pkginfo", "builder/lock", "builder/store"},
 	"builder/distro/deb/relation": {"builder/distro/deb/version"},
 	"builder/distro/deb/resolve":  {"builder/distro/deb/pkginfo", "builder/distro/deb/relation", "builder/distro/deb/version"},

@@ -185,7 +185,7 @@ func (t *Tree) Len() int { return len(t.entries) }
 
 // Remove deletes the entry and all below it. When it takes the first name of
 // an inode away while hard links to it stay, the first of those by path becomes
-// the file and the others point to it.
+// the inode and the others point to it.
 func (t *Tree) Remove(name string) {
 	paths := t.Paths()
 	from, to := below(paths, name)
@@ -198,15 +198,15 @@ func (t *Tree) Remove(name string) {
 		return
 	}
 	gone := make(map[string]*Entry, len(doomed))
-	files := false
+	inodes := false
 	for _, p := range doomed {
 		gone[p] = t.entries[p]
-		files = files || gone[p].Kind == File
+		inodes = inodes || gone[p].Kind != Dir && gone[p].Kind != HardLink
 		delete(t.entries, p)
 	}
 	// Another slice: a Walk may be under way over this one.
 	t.sorted = slices.Concat(kept, paths[to:])
-	if files {
+	if inodes {
 		t.promoteLinks(gone)
 	}
 }

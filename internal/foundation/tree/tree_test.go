@@ -161,6 +161,10 @@ func TestRemoveFirstName(t *testing.T) {
 	if tr.Lookup("c/third") != heir {
 		t.Error("the third does not lead to the heir")
 	}
+	plant(t, tr, Entry{Path: "pipe", Kind: Fifo}, hardLink("z-pipe", "pipe"))
+	if tr.Remove("pipe"); tr.Get("z-pipe").Kind != Fifo {
+		t.Errorf("the heir of a pipe is %+v", tr.Get("z-pipe"))
+	}
 }
 
 func TestWalk(t *testing.T) {
