@@ -15,7 +15,7 @@ const network = "network"
 func (d *decoder) check(def *Definition) {
 	for _, step := range []func(*Definition){
 		d.checkBase, d.checkPins, d.checkImage, d.checkRules, d.checkUsers, d.checkState,
-		d.checkServices, d.checkOrder, d.checkInterfaces, d.checkTests,
+		d.checkServices, d.checkOrder, d.checkInterfaces, d.checkTests, d.checkTargets,
 	} {
 		step(def)
 	}

@@ -62,6 +62,7 @@ func (d *Definition) complete() {
 	case "":
 		d.Kernel.Package = map[string]string{"debian": "linux-image-cloud-amd64", "ubuntu": "linux-image-virtual"}[d.Base.Distro]
 	}
+	d.completeTargets()
 	for _, name := range sortedKeys(d.Services) {
 		s := d.Services[name]
 		if s.Restart == "" {

@@ -22,17 +22,17 @@ type inputs struct {
 	Recommends bool
 	Kernel     string   // its package
 	Systemd    bool     // init = "systemd" installs systemd
-	Targets    []string // a set; they choose the boot loader
+	Targets    []string // sets of loader packages that the targets need, of any architecture
 }
 
 // InputDigest is the digest of what chooses the inputs of a build: arch, base,
-// packages, pins, essential, recommends, kernel.package, targets, and whether init is
-// systemd. It does not depend on how the definition is written, nor on defaults
+// packages, pins, essential, recommends, kernel.package, the loaders that the targets
+// need, and whether init is systemd. It does not depend on how the definition is written, nor on defaults
 // being written out or left out. A lock is stale when it was made under another.
 func (d *Definition) InputDigest() digest.Digest {
 	in := inputs{
 		Form: inputsForm, Arch: set(d.Arch), Base: d.Base, Packages: set(d.Packages), Pins: list(d.Pins),
-		Essential: d.Essential, Recommends: d.Recommends, Kernel: d.Kernel.Package, Systemd: d.Init == "systemd", Targets: set(d.Targets),
+		Essential: d.Essential, Recommends: d.Recommends, Kernel: d.Kernel.Package, Systemd: d.Init == "systemd", Targets: d.allLoaders(),
 	}
 	in.Base.Components = set(d.Base.Components)
 	in.Base.Mirrors = list(d.Base.Mirrors)
@@ -46,6 +46,14 @@ func (d *Definition) InputDigest() digest.Digest {
 		panic("marshal inputs: " + err.Error()) // strings, numbers and booleans only
 	}
 	return digest.Of(data)
+}
+
+func (d *Definition) allLoaders() []string {
+	var names []string
+	for _, arch := range d.Arch {
+		names = append(names, d.Loaders(arch)...)
+	}
+	return set(names)
 }
 
 // set copies a list sorted and without repetition; nil and empty are the same.

@@ -36,7 +36,11 @@ func fieldsOf(t reflect.Type) []field {
 			unique: tag.Get("unique") == "true", secret: tag.Get("secret") == "true",
 		}
 		f.def, f.hasDefault = tag.Lookup("default")
-		if enum := tag.Get("enum"); enum != "" {
+		switch enum := tag.Get("enum"); enum {
+		case "":
+		case "@targets":
+			f.enum = append(TargetNames(), TargetAll)
+		default:
 			f.enum = strings.Split(enum, ",")
 		}
 		list = append(list, f)

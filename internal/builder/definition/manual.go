@@ -35,7 +35,25 @@ func Manual() []byte {
 		s := queue[0]
 		queue = append(s.write(&text), queue[1:]...)
 	}
+	text.WriteString("\n## Targets\n\n| target | what | needs | architectures |\n|---|---|---|---|\n")
+	for _, t := range Targets() {
+		fmt.Fprintf(&text, "| `%s` | %s | %s | %s |\n", t.Name, t.Doc, t.needs(), t.arches())
+	}
 	return []byte(text.String())
+}
+
+func (t Target) needs() string {
+	if t.Kernel {
+		return "a kernel"
+	}
+	return ""
+}
+
+func (t Target) arches() string {
+	if t.Arches == nil {
+		return "all"
+	}
+	return strings.Join(t.Arches, ", ")
 }
 
 // write adds the section and returns the sections below it.

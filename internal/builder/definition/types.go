@@ -5,7 +5,8 @@
 // source of the JSON Schema and of the reference manual. Their tags:
 //
 //	doc       the field's entry in the manual and in the schema
-//	enum      the values allowed, of each element if the field is a list
+//	enum      the values allowed, of each element if the field is a list;
+//	          @targets are the names of the table in targets.go, and all
 //	default   the value of a key that is left out; a list is separated by commas
 //	example   a value for the manual
 //	form      how a string is checked (see forms.go): the value, each element of
@@ -43,7 +44,7 @@ type Definition struct {
 	Prune      Prune              `toml:"prune" doc:"What is left out of the image. Everything listed is on unless set to false."`
 	Image      Image              `toml:"image" doc:"Compression of the root image."`
 	Disk       Disk               `toml:"disk" doc:"The disk image."`
-	Targets    []string           `toml:"targets" doc:"Artefacts to write." enum:"disk" default:"disk" unique:"true" nonempty:"true"`
+	Targets    []string           `toml:"targets" doc:"What to make of it, see the table below; all is everything that the definition can serve. Default: disk, without a kernel root." enum:"@targets" unique:"true" nonempty:"true"`
 	Tests      []Test             `toml:"tests" doc:"Checks that ashlar test makes against the booted machine."`
 }
 

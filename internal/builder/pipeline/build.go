@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"ashlar/internal/builder/boot"
+	"ashlar/internal/builder/definition"
 	"ashlar/internal/builder/devicebin"
 	"ashlar/internal/builder/distro/deb"
 	"ashlar/internal/builder/lock"
@@ -29,7 +30,7 @@ type BuildOptions struct {
 	Out  string // directory; "" is DIR/out
 	Arch string // "" is the definition's first
 
-	Targets []string // nil: the definition's
+	Targets []string // names of definition.Targets, or "all"; nil: the definition's
 }
 
 // The artefacts' names below the output directory.
@@ -45,20 +46,24 @@ type Artefacts struct {
 	Files    []imageinfo.File   `json:"files"` // sorted by name
 	Manifest imageinfo.Manifest `json:"-"`
 	Cmdline  string             `json:"cmdline"` // for starting the kernel directly
-	Steps    []Step             `json:"steps"`   // what was made, and why
+	Targets  []string           `json:"targets"` // that are there now
+	LeftOut  []LeftOut          `json:"left_out,omitempty"`
+	Steps    []Step             `json:"steps"` // what was made, and why
 }
 
 // build is one run of Build: what the steps hand on to each other.
 type build struct {
-	env   *Env
-	p     *project
-	arch  string
-	lock  lock.Arch
-	epoch int64
-	in    inputs
-	last  *lastBuild // into the same directory, or nil
-	steps []Step
-	dir   string // work directory
+	env     *Env
+	p       *project
+	arch    string
+	targets []definition.Target
+	lock    lock.Arch
+	epoch   int64
+	in      inputs
+	last    *lastBuild // into the same directory, or nil
+	steps   []Step
+	dir     string      // work directory
+	closers []io.Closer // files that are read until the end
 }
 
 // Build makes the artefacts of a locked definition.
@@ -75,6 +80,10 @@ func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artef
 		b.arch = p.def.Arch[0]
 	}
 	if b.lock, err = p.arch(b.arch); err != nil {
+		return nil, err
+	}
+	var leftOut []LeftOut
+	if b.targets, leftOut, err = p.targets(opt, b.arch); err != nil {
 		return nil, err
 	}
 	if b.epoch, err = e.epoch(ctx, p); err != nil {
@@ -94,19 +103,26 @@ func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artef
 	}
 	b.last = e.lastBuild(opt.Out)
 	if !e.NoCache && b.last.stands(b.in, opt.Out) {
-		return b.last.artefacts(opt.Out), nil
+		a := b.last.artefacts(opt.Out, b.targets)
+		a.LeftOut = leftOut
+		return a, nil
 	}
 	work, remove, err := e.Store.TempDir("build-")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
+	defer func() {
+		for _, c := range b.closers {
+			err = errors.Join(err, c.Close())
+		}
+		err = errors.Join(err, remove())
+	}()
 	b.dir = work
 	a, err := b.run(ctx, opt.Out)
 	if err != nil {
 		return nil, err
 	}
-	a.Steps = explained(b.steps, b.in, b.last)
+	a.Steps, a.LeftOut = explained(b.steps, b.in, b.last), leftOut
 	return a, nil
 }
 
@@ -126,23 +142,20 @@ func (b *build) run(ctx context.Context, out string) (*Artefacts, error) {
 	if err != nil {
 		return nil, err
 	}
-	gen := generation{files: kernel.entries(b.env.Store)}
+	gen := generation{root: root, kernel: kernel, files: kernel.entries(b.env.Store)}
 	gen.files[layout.GenRoot] = root.image
 	if err := b.describe(&gen, root, kernel); err != nil {
 		return nil, err
 	}
-	if len(b.lock.Kernel) > 0 {
-		if err := b.writeDisk(ctx, &gen); err != nil {
-			return nil, err
-		}
-		b.did(stepDisk, true)
+	if err := b.makeTargets(ctx, &gen, out); err != nil {
+		return nil, err
 	}
 	return b.publish(&gen, out)
 }
 
 // fetch brings what the lock names into the store.
 func (b *build) fetch(ctx context.Context) error {
-	return b.env.fetchPackages(ctx, b.p.lock, b.lock.Packages, b.lock.Kernel, b.lock.Boot)
+	return b.env.fetchPackages(ctx, b.p.lock, b.lock.Packages, b.lock.Kernel, loadersOf(b.lock, b.targets))
 }
 
 func (b *build) unpack(ctx context.Context, packages []lock.Package) ([]*deb.Unpacked, error) {
@@ -153,6 +166,7 @@ func (b *build) unpack(ctx context.Context, packages []lock.Package) ([]*deb.Unp
 type rootSide struct {
 	image    tree.Entry
 	packages []imageinfo.Package
+	tree     *tree.Tree // nil when the image is that of the last build; see rootTree
 }
 
 // root gives the root image: that of the last build if nothing that reaches it
@@ -161,7 +175,7 @@ func (b *build) root(ctx context.Context, out string) (rootSide, error) {
 	if image, ok := b.reuse(stepRoot, out, layout.GenRoot); ok {
 		b.did(stepConfigure, false)
 		b.did(stepRoot, false)
-		return rootSide{image, b.last.Manifest.Packages}, nil
+		return rootSide{image: image, packages: b.last.Manifest.Packages}, nil
 	}
 	root, err := b.assemble(ctx)
 	if err != nil {
@@ -170,7 +184,7 @@ func (b *build) root(ctx context.Context, out string) (rootSide, error) {
 	b.did(stepConfigure, root.Configured)
 	image, err := b.squash(ctx, layout.GenRoot, root.Tree)
 	b.did(stepRoot, true)
-	return rootSide{image, root.Packages}, err
+	return rootSide{image, root.Packages, root.Tree}, err
 }
 
 func (b *build) assemble(ctx context.Context) (*rootfs.Root, error) {
@@ -210,7 +224,9 @@ type generation struct {
 	files    map[string]tree.Entry // by name: kernel, initrd, images, manifest
 	manifest imageinfo.Manifest
 	id       string // directory name: the first digits of the manifest's digest
-	disk     string // path of the finished disk image
+	made     []artefact
+	root     rootSide
+	kernel   kernelSide
 }
 
 // uuid derives an identity from the name, the label and the lock.
@@ -301,8 +317,8 @@ func (b *build) describe(gen *generation, root rootSide, kernel kernelSide) erro
 // menuSeconds is how long the boot menu waits for a key.
 const menuSeconds = 1
 
-// writeDisk makes the disk image in the work directory.
-func (b *build) writeDisk(ctx context.Context, gen *generation) error {
+// makeDisk makes the disk image.
+func makeDisk(ctx context.Context, b *build, gen *generation, dir string) error {
 	unpacked, err := b.unpack(ctx, b.lock.Boot)
 	if err != nil {
 		return err
@@ -336,13 +352,12 @@ func (b *build) writeDisk(ctx context.Context, gen *generation) error {
 	if err != nil {
 		return fmt.Errorf("plan disk: %w", err)
 	}
-	gen.disk = filepath.Join(b.dir, DiskImage)
-	f, err := os.Create(gen.disk)
+	f, err := os.Create(filepath.Join(dir, DiskImage))
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(plan.Write(ctx, f), f.Close()); err != nil {
-		return b.env.noStoreRoom(fmt.Errorf("write disk image: %w", err))
+		return fmt.Errorf("write disk image: %w", err)
 	}
 	return nil
 }

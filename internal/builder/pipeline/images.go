@@ -112,37 +112,65 @@ func openImage(f *os.File) (*Image, error) {
 		return nil, err
 	}
 	i := &Image{Kind: KindOther, Size: size, Digest: d}
-	head := make([]byte, 1024)
+	head := make([]byte, headSize)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	head = head[:n]
-	switch {
-	case bytes.HasPrefix(head, []byte("hsqs")):
-		i.Kind = "squashfs"
-		return i, i.addSquashfs("root", f, 0, size)
-	case len(head) >= 520 && string(head[512:520]) == "EFI PART":
-		i.Kind = "disk"
-		return i, i.addDisk(f, size)
-	case bytes.HasPrefix(head, []byte(zstdMagic)):
-		t, err := readInitrd(io.NewSectionReader(f, 0, size))
-		if err == nil {
-			i.Kind = "initrd"
-			i.addPart(layout.GenInitrd, "cpio", 0, size, t)
-		}
-		return i, err
-	case filepath.Base(f.Name()) == LockName || bytes.HasPrefix(head, []byte("{")) && bytes.Contains(head, []byte(`"arches":`)):
-		i.Kind = "lock"
-		data, err := io.ReadAll(io.NewSectionReader(f, 0, min(size, lock.MaxSize+1)))
-		if err != nil {
-			return nil, err
-		}
-		if i.Lock, err = lock.Parse(data); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrBadLock, err)
+	for _, k := range kinds() {
+		if k.is(filepath.Base(f.Name()), head[:n]) {
+			i.Kind = k.name
+			return i, k.read(i, f, size)
 		}
 	}
 	return i, nil
+}
+
+// headSize is how much of a file tells its kind: past the first volume
+// descriptor of an ISO image (at 32 KiB).
+const headSize = 36 << 10
+
+// kind is a kind of file that has parts to look into.
+type kind struct {
+	name string
+	is   func(name string, head []byte) bool // by the file's base name and first bytes
+	read func(i *Image, f *os.File, size int64) error
+}
+
+// kinds is the table of what Inspect and Diff look into; the first that fits counts.
+func kinds() []kind {
+	magic := func(at int, text string) func(string, []byte) bool {
+		return func(_ string, head []byte) bool { return len(head) >= at && bytes.HasPrefix(head[at:], []byte(text)) }
+	}
+	return []kind{
+		{"squashfs", magic(0, "hsqs"), func(i *Image, f *os.File, size int64) error { return i.addSquashfs("root", f, 0, size) }},
+		{"disk", magic(512, "EFI PART"), func(i *Image, f *os.File, size int64) error { return i.addDisk(f, size) }},
+		{"initrd", magic(0, zstdMagic), (*Image).addInitrd},
+		{"lock", isLock, (*Image).addLock},
+	}
+}
+
+func isLock(name string, head []byte) bool {
+	return name == LockName || bytes.HasPrefix(head, []byte("{")) && bytes.Contains(head, []byte(`"arches":`))
+}
+
+func (i *Image) addLock(f *os.File, size int64) error {
+	data, err := io.ReadAll(io.NewSectionReader(f, 0, min(size, lock.MaxSize+1)))
+	if err != nil {
+		return err
+	}
+	if i.Lock, err = lock.Parse(data); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadLock, err)
+	}
+	return nil
+}
+
+func (i *Image) addInitrd(f *os.File, size int64) error {
+	t, err := readInitrd(io.NewSectionReader(f, 0, size))
+	if err == nil {
+		i.addPart(layout.GenInitrd, "cpio", 0, size, t)
+	}
+	return err
 }
 
 // zstdMagic begins a frame (RFC 8878, section 3.1.1).

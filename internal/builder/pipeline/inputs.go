@@ -19,25 +19,35 @@ import (
 // inputs are the digests of all that can reach a build's bytes, by name.
 type inputs map[string]digest.Digest
 
-// stepInputs names, for each step of a build, the inputs that can reach it and
-// the steps that it takes the results of.
-var stepInputs = []struct {
-	step  string
+// step is a part of a build: the inputs that can reach it and the steps that it
+// takes the results of.
+type step struct {
+	name  string
 	names []string
 	after []string
-}{
-	{stepConfigure, []string{"program", "packages", "locale"}, nil},
-	{stepRoot, []string{"program", "packages", "definition", "files", "device program", "epoch", "compression"}, []string{stepConfigure}},
-	{stepKernel, []string{"program", "kernel packages", "kernel", "identity", "device program", "epoch", "compression"}, nil},
-	{stepDisk, []string{"program", "boot packages", "disk", "command line", "identity", "epoch"}, []string{stepRoot, stepKernel}},
 }
 
-// The steps of a build, as --explain names them.
+// allSteps is the table of steps: those of every build, and one a target that
+// makes files.
+func allSteps() []step {
+	steps := []step{
+		{stepConfigure, []string{"program", "packages", "locale"}, nil},
+		{stepRoot, []string{"program", "packages", "definition", "files", "device program", "epoch", "compression"}, []string{stepConfigure}},
+		{stepKernel, []string{"program", "kernel packages", "kernel", "identity", "device program", "epoch", "compression"}, nil},
+	}
+	for _, m := range makers() {
+		if m.write != nil {
+			steps = append(steps, m.step())
+		}
+	}
+	return steps
+}
+
+// The steps of every build, as --explain names them.
 const (
 	stepConfigure = "configure"
 	stepRoot      = "root"
 	stepKernel    = "kernel"
-	stepDisk      = "disk"
 )
 
 // inputs looks at everything; for the files that is reading each.
@@ -53,6 +63,7 @@ func (b *build) inputs() (inputs, error) {
 		"disk":            digestOf(def.Disk),
 		"command line":    digestOf(b.cmdline()),
 		"kernel":          digestOf([]any{def.Kernel.Modules, def.Root.Mode, def.Init}),
+		"targets":         digestOf(targetNames(b.targets)),
 		"identity":        digestOf([]any{def.Name, b.p.sum, b.arch, b.env.Version}),
 	}
 	// What the root is made by is the rest of the definition.
@@ -74,8 +85,8 @@ func (b *build) inputs() (inputs, error) {
 // key names the inputs of a step, those of the steps before it not included.
 func (in inputs) key(step string) string {
 	h := sha256.New()
-	for _, s := range stepInputs {
-		if s.step == step {
+	for _, s := range allSteps() {
+		if s.name == step {
 			for _, name := range s.names {
 				fmt.Fprintln(h, name, in[name])
 			}
@@ -87,8 +98,8 @@ func (in inputs) key(step string) string {
 // changed names the inputs of a step that are not as they were.
 func (in inputs) changed(before inputs, step string) []string {
 	changed := []string{}
-	for _, s := range stepInputs {
-		if s.step != step {
+	for _, s := range allSteps() {
+		if s.name != step {
 			continue
 		}
 		for _, name := range s.names {

@@ -60,16 +60,16 @@ func TestFilesDigest(t *testing.T) {
 // TestChanged: what changed is named, and reaches the steps behind it.
 func TestChanged(t *testing.T) {
 	before := inputs{}
-	for _, s := range stepInputs {
+	for _, s := range allSteps() {
 		for _, name := range s.names {
 			before[name] = digest.Of([]byte(name))
 		}
 	}
 	for name, want := range map[string]map[string][]string{
-		"files":           {stepConfigure: {}, stepRoot: {"files"}, stepKernel: {}, stepDisk: {stepRoot}},
-		"packages":        {stepConfigure: {"packages"}, stepRoot: {"packages", stepConfigure}, stepKernel: {}, stepDisk: {stepRoot}},
-		"kernel packages": {stepConfigure: {}, stepRoot: {}, stepKernel: {"kernel packages"}, stepDisk: {stepKernel}},
-		"command line":    {stepConfigure: {}, stepRoot: {}, stepKernel: {}, stepDisk: {"command line"}},
+		"files":           {stepConfigure: {}, stepRoot: {"files"}, stepKernel: {}, "disk": {stepRoot}},
+		"packages":        {stepConfigure: {"packages"}, stepRoot: {"packages", stepConfigure}, stepKernel: {}, "disk": {stepRoot}},
+		"kernel packages": {stepConfigure: {}, stepRoot: {}, stepKernel: {"kernel packages"}, "disk": {stepKernel}},
+		"command line":    {stepConfigure: {}, stepRoot: {}, stepKernel: {}, "disk": {"command line"}},
 	} {
 		now := inputs{}
 		for k, v := range before {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"ashlar/internal/builder/distro/deb"
@@ -163,8 +164,13 @@ func (e *Env) Plan(ctx context.Context, dir string, opt BuildOptions) (*Plan, er
 	if err != nil {
 		return nil, err
 	}
+	targets, leftOut, err := p.targets(opt, opt.Arch)
+	if err != nil {
+		return nil, err
+	}
+	loaders := loadersOf(a, targets)
 	missing, bytes := 0, int64(0)
-	for _, list := range [][]lock.Package{a.Packages, a.Kernel, a.Boot} {
+	for _, list := range [][]lock.Package{a.Packages, a.Kernel, loaders} {
 		for _, pkg := range list {
 			if !e.Store.Has(pkg.Digest) {
 				missing++
@@ -185,12 +191,17 @@ func (e *Env) Plan(ctx context.Context, dir string, opt BuildOptions) (*Plan, er
 		plan.Steps = append(plan.Steps, PlanStep{verb, fmt.Sprintf(format, args...)})
 	}
 	step("fetch", "%d packages, %d bytes that the store lacks", missing, bytes)
-	step("unpack", "%d packages", len(a.Packages)+len(a.Kernel)+len(a.Boot))
+	step("unpack", "%d packages", len(a.Packages)+len(a.Kernel)+len(loaders))
 	step("assemble", "root of %d packages, init %s, no time after %s", len(a.Packages), p.def.Init, time.Unix(epoch, 0).UTC().Format(time.RFC3339))
 	step("compress", "root image, squashfs %s, blocks of %s", p.def.Image.Compressor, p.def.Image.BlockSize)
 	if len(a.Kernel) > 0 {
 		step("initramfs", "for %s", a.Kernel[0].Name)
-		step("disk", "BIOS and UEFI, state %s", p.def.Disk.State)
+	}
+	for _, t := range targets {
+		step("target", "%s: %s", t.Name, strings.ReplaceAll(t.Doc, "`", ""))
+	}
+	for _, l := range leftOut {
+		step("leave out", "%s: %s", l.Target, l.Reason)
 	}
 	step("publish", "to %s", out)
 	return plan, nil

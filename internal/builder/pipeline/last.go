@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ashlar/internal/builder/definition"
 	"ashlar/internal/contract/imageinfo"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
@@ -32,6 +33,8 @@ type lastBuild struct {
 	Stamps   []stamp            `json:"stamps"` // of the files and the sums
 	Manifest imageinfo.Manifest `json:"manifest"`
 	Cmdline  string             `json:"cmdline"`
+
+	Made map[string][]string `json:"made"` // names of files by the target that made them
 }
 
 // stamp tells a file from one that was written after it.
@@ -72,8 +75,8 @@ func (e *Env) lastBuild(out string) *lastBuild {
 
 // remember notes a finished build, while nobody else publishes there. It may
 // fail, on a full disk say: then the next build is made without knowing of it.
-func (b *build) remember(a *Artefacts) {
-	l := lastBuild{Inputs: b.in, Files: a.Files, Manifest: a.Manifest, Cmdline: a.Cmdline}
+func (b *build) remember(a *Artefacts, made []artefact) {
+	l := lastBuild{Inputs: b.in, Files: a.Files, Manifest: a.Manifest, Cmdline: a.Cmdline, Made: madeBy(made)}
 	for _, f := range append([]imageinfo.File{{Name: SumsFile}}, a.Files...) {
 		s, err := stampOf(a.Dir, f.Name)
 		if err != nil {
@@ -139,10 +142,14 @@ func copyFile(from, to string) (d digest.Digest, err error) {
 	return d, errors.Join(err, w.Close())
 }
 
-func (l *lastBuild) artefacts(out string) *Artefacts {
-	a := &Artefacts{Dir: out, Files: l.Files, Manifest: l.Manifest, Cmdline: l.Cmdline}
-	for _, s := range stepInputs {
-		a.Steps = append(a.Steps, Step{Name: s.step, Changed: []string{}})
+func (l *lastBuild) artefacts(out string, targets []definition.Target) *Artefacts {
+	a := &Artefacts{Dir: out, Files: l.Files, Manifest: l.Manifest, Cmdline: l.Cmdline, Targets: targetNames(targets)}
+	names := []string{stepConfigure, stepRoot}
+	if l.Manifest.Kernel != "" {
+		names = append(names, stepKernel)
+	}
+	for _, name := range append(names, sortedKeys(l.Made)...) {
+		a.Steps = append(a.Steps, Step{Name: name, Changed: []string{}})
 	}
 	return a
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"ashlar/internal/builder/boot"
 	"ashlar/internal/builder/definition"
 	"ashlar/internal/builder/distro/deb"
 	"ashlar/internal/builder/distro/deb/pkginfo"
@@ -205,7 +204,11 @@ func (e *Env) resolveArch(def *definition.Definition, arch string, indexes []*de
 		}
 		chosen.Kernel = sortByName(lockAll(kernel))
 	}
-	loaders, err := candidates(u, boot.Packages(arch), pins)
+	var names []string
+	for _, set := range def.Loaders(arch) {
+		names = append(names, loaderPackages(set, arch)...)
+	}
+	loaders, err := candidates(u, names, pins)
 	if err != nil {
 		return chosen, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -114,7 +115,7 @@ func publishSparse(from, to string) (imageinfo.File, error) {
 		return imageinfo.File{}, err
 	}
 	d, _, err := digest.Reader(src)
-	return imageinfo.File{Name: DiskImage, Size: info.Size(), Digest: d}, err
+	return imageinfo.File{Name: filepath.Base(to), Size: info.Size(), Digest: d}, err
 }
 
 // copySparse copies the data between a file's holes.

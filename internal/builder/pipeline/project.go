@@ -111,15 +111,11 @@ func (p *project) arch(name string) (lock.Arch, error) {
 	return a, nil
 }
 
-// check holds what is asked for to the definition, by which inputs were locked.
+// check holds the architecture asked for to the definition, by which inputs
+// were locked.
 func (p *project) check(opt BuildOptions) error {
 	if opt.Arch != "" && !slices.Contains(p.def.Arch, opt.Arch) {
 		return fmt.Errorf("%w: architecture %q is not in the definition, which has %s", ErrNotDeclared, opt.Arch, strings.Join(p.def.Arch, ", "))
-	}
-	for _, name := range opt.Targets {
-		if !slices.Contains(p.def.Targets, name) {
-			return fmt.Errorf("%w: target %q is not in the definition, which has %s", ErrNotDeclared, name, strings.Join(p.def.Targets, ", "))
-		}
 	}
 	return nil
 }

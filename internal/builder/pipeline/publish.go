@@ -55,7 +55,7 @@ func (b *build) publish(gen *generation, out string) (_ *Artefacts, err error) {
 		return nil, fmt.Errorf("write to output directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
-	a := &Artefacts{Dir: out, Manifest: gen.manifest, Cmdline: b.startLine(gen)}
+	a := &Artefacts{Dir: out, Manifest: gen.manifest, Cmdline: b.startLine(gen), Targets: targetNames(b.targets)}
 	if a.Files, err = writeArtefacts(gen, stage); err != nil {
 		return nil, noRoom("output directory "+out, err)
 	}
@@ -64,7 +64,7 @@ func (b *build) publish(gen *generation, out string) (_ *Artefacts, err error) {
 			return nil, fmt.Errorf("publish artefact: %w", err)
 		}
 	}
-	b.remember(a)
+	b.remember(a, gen.made)
 	return a, nil
 }
 
@@ -82,8 +82,8 @@ func writeArtefacts(gen *generation, dir string) ([]imageinfo.File, error) {
 		}
 		files = append(files, imageinfo.File{Name: name, Size: e.Size, Digest: e.Digest})
 	}
-	if gen.disk != "" {
-		row, err := publishSparse(gen.disk, filepath.Join(dir, DiskImage))
+	for _, made := range gen.made {
+		row, err := publishSparse(made.path, filepath.Join(dir, filepath.Base(made.path)))
 		if err != nil {
 			return nil, err
 		}

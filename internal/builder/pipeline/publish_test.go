@@ -45,7 +45,7 @@ func made(t *testing.T, text string) *generation {
 	if err := os.WriteFile(disk, []byte("disk of "+text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &generation{id: "1", disk: disk, files: map[string]tree.Entry{
+	return &generation{id: "1", made: []artefact{{"disk", disk}}, files: map[string]tree.Entry{
 		"vmlinuz": tree.NewFile("vmlinuz", 0o444, []byte("kernel of "+text)), "initrd": tree.NewFile("initrd", 0o444, []byte("initrd of "+text)),
 	}}
 }

@@ -1,0 +1,133 @@
+package definition
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Target is something that can be made of a definition: a row of Targets.
+type Target struct {
+	Name   string
+	Doc    string                     // a line of the manual: the files, and what they are for
+	Kernel bool                       // it starts the definition's kernel
+	Loader string                     // which loader packages the lock holds for it: "" none, LoaderDisk, …
+	Arches []string                   // Debian architectures; nil: every one
+	Refuse func(d *Definition) string // what else it asks of a definition: why it cannot be, or ""
+}
+
+// LoaderDisk are the packages that start a disk by BIOS and UEFI.
+const LoaderDisk = "disk"
+
+// TargetAll stands for every target that a definition can serve.
+const TargetAll = "all"
+
+// The targets that a definition has when it names none.
+const (
+	targetDisk = "disk"
+	targetRoot = "root" // without a kernel
+)
+
+// Targets is the table of all targets, in the order of the manual. The builder
+// of each is a row of the same name in builder/pipeline/targets.go.
+func Targets() []Target {
+	return []Target{
+		{Name: targetDisk, Doc: "`disk.img`: a raw disk that starts by BIOS and by UEFI.", Kernel: true, Loader: LoaderDisk},
+		{Name: targetRoot, Doc: "Nothing but what every build makes: `root.squashfs` and, with a kernel, `vmlinuz`, `initrd` and `modules.squashfs`."},
+	}
+}
+
+// FindTarget gives the row of a name.
+func FindTarget(name string) (Target, bool) {
+	for _, t := range Targets() {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Target{}, false
+}
+
+// TargetNames names all targets, in the order of the manual.
+func TargetNames() []string {
+	var names []string
+	for _, t := range Targets() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// Lacks says why the target cannot be made of a definition for an architecture;
+// "" means that it can.
+func (t Target) Lacks(d *Definition, arch string) string {
+	switch {
+	case t.Arches != nil && !slices.Contains(t.Arches, arch):
+		return fmt.Sprintf("there is none for %s, only for %s", arch, strings.Join(t.Arches, ", "))
+	case t.Kernel && d.Kernel.Package == "":
+		return `it needs a kernel, and kernel.package is "none"`
+	case t.Refuse != nil:
+		return t.Refuse(d)
+	}
+	return ""
+}
+
+// TargetsFor gives the rows of a list of names for an architecture, in the
+// order of the table. "all" takes in what can be served. The others must be:
+// leftOut says why not, by name, of all that were asked for and cannot be.
+func (d *Definition) TargetsFor(names []string, arch string) (rows []Target, leftOut map[string]string) {
+	leftOut = map[string]string{}
+	for _, t := range Targets() {
+		if !slices.Contains(names, t.Name) && !slices.Contains(names, TargetAll) {
+			continue
+		}
+		if lack := t.Lacks(d, arch); lack != "" {
+			leftOut[t.Name] = lack
+			continue
+		}
+		rows = append(rows, t)
+	}
+	return rows, leftOut
+}
+
+// Loaders names the sets of loader packages that the definition's targets need
+// on an architecture.
+func (d *Definition) Loaders(arch string) []string {
+	rows, _ := d.TargetsFor(d.Targets, arch)
+	names := []string{}
+	for _, t := range rows {
+		if t.Loader != "" {
+			names = append(names, t.Loader)
+		}
+	}
+	return set(names)
+}
+
+// completeTargets gives the definition the usual target when it names none.
+func (d *Definition) completeTargets() {
+	switch {
+	case len(d.Targets) > 0:
+	case d.Kernel.Package == "":
+		d.Targets = []string{targetRoot}
+	default:
+		d.Targets = []string{targetDisk}
+	}
+}
+
+// checkTargets reports a target that no architecture of the definition can have.
+func (d *decoder) checkTargets(def *Definition) {
+	for i, name := range def.Targets {
+		key := fmt.Sprintf("targets[%d]", i)
+		row, ok := FindTarget(name)
+		if !ok || d.bad[key] || d.bad["arch"] || d.bad["kernel.package"] {
+			continue
+		}
+		reasons := []string{}
+		for _, arch := range def.Arch {
+			if lack := row.Lacks(def, arch); lack != "" {
+				reasons = append(reasons, lack)
+			}
+		}
+		if len(reasons) == len(def.Arch) && len(reasons) > 0 {
+			d.fail(key, quote(name)+" cannot be made: "+reasons[0], "")
+		}
+	}
+}

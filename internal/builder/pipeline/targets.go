@@ -1,0 +1,221 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ashlar/internal/builder/boot"
+	"ashlar/internal/builder/definition"
+	"ashlar/internal/builder/lock"
+	"ashlar/internal/contract/imageinfo"
+	"ashlar/internal/format/squashfs"
+	"ashlar/internal/foundation/tree"
+)
+
+// maker is how a target of the definition's table is made and started.
+type maker struct {
+	name string // of a row in definition.Targets
+
+	// inputs are what can reach its bytes besides this program, the bound of
+	// times and what the steps before it made: names of inputs().
+	inputs []string
+
+	// write makes its artefacts as files of a directory of its own, each by the
+	// name it is published under. nil: it has none but the generation's.
+	write func(ctx context.Context, b *build, gen *generation, dir string) error
+
+	// start says how a machine is started from it; nil: nothing boots it.
+	start func(a *Artefacts) Start
+}
+
+// makers is the table: a row for each of definition.Targets.
+func makers() []maker {
+	return []maker{
+		{name: "disk", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeDisk, start: startDisk},
+		{name: "root"},
+	}
+}
+
+func findMaker(name string) maker {
+	all := makers()
+	return all[slices.IndexFunc(all, func(m maker) bool { return m.name == name })] // a test holds the tables together
+}
+
+// targetStep is the name that --explain has for a target's step: its own,
+// which no other step has.
+func (m maker) step() step {
+	after := []string{stepRoot}
+	if row, _ := definition.FindTarget(m.name); row.Kernel {
+		after = append(after, stepKernel)
+	}
+	return step{m.name, append([]string{"program", "epoch"}, m.inputs...), after}
+}
+
+// loaderPackages names the packages of a set of loaders.
+func loaderPackages(set, arch string) []string {
+	switch set {
+	case definition.LoaderDisk:
+		return boot.Packages(arch)
+	}
+	return nil
+}
+
+// LeftOut is a target that was asked for with all others and cannot be made.
+type LeftOut struct {
+	Target string `json:"target"`
+	Reason string `json:"reason"`
+}
+
+// targets gives the rows that are to be made: those asked for, else the
+// definition's. What is asked for by name must be possible.
+func (p *project) targets(opt BuildOptions, arch string) (rows []definition.Target, leftOut []LeftOut, err error) {
+	names := opt.Targets
+	if len(names) == 0 {
+		names = p.def.Targets
+	}
+	for _, name := range names {
+		if _, ok := definition.FindTarget(name); !ok && name != definition.TargetAll {
+			return nil, nil, fmt.Errorf("%w: there is no target %q; there are %s and %s", ErrNotDeclared, name, strings.Join(definition.TargetNames(), ", "), definition.TargetAll)
+		}
+	}
+	found, lacks := p.def.TargetsFor(names, arch)
+	for _, t := range found {
+		if t.Loader != "" && !slices.Contains(p.def.Loaders(arch), t.Loader) {
+			lacks[t.Name] = fmt.Sprintf("the lock holds no loader for it; add %q to targets in %s and run `ashlar lock %s`", t.Name, DefinitionName, p.dir)
+			continue
+		}
+		rows = append(rows, t)
+	}
+	for _, t := range definition.Targets() {
+		reason, ok := lacks[t.Name]
+		if !ok {
+			continue
+		}
+		if slices.Contains(opt.Targets, t.Name) {
+			return nil, nil, fmt.Errorf("%w: target %s: %s", ErrNotDeclared, t.Name, reason)
+		}
+		leftOut = append(leftOut, LeftOut{t.Name, reason})
+	}
+	if len(rows) == 0 {
+		return nil, nil, fmt.Errorf("%w: no target is left for %s: %s: %s", ErrNotDeclared, arch, leftOut[0].Target, leftOut[0].Reason)
+	}
+	return rows, leftOut, nil
+}
+
+// makeTargets makes the artefacts of each target, or takes them from the last
+// build if nothing that reaches them has changed.
+func (b *build) makeTargets(ctx context.Context, gen *generation, out string) error {
+	for _, t := range b.targets {
+		m := findMaker(t.Name)
+		if m.write == nil {
+			continue
+		}
+		dir := filepath.Join(b.dir, "targets", t.Name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		kept := b.reuseTarget(t.Name, out, dir)
+		if !kept {
+			if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
+				return err
+			}
+			if err := m.write(ctx, b, gen, dir); err != nil {
+				return b.env.noStoreRoom(fmt.Errorf("make target %s: %w", t.Name, err))
+			}
+		}
+		b.did(t.Name, !kept)
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			_, taken := gen.files[e.Name()]
+			if taken || slices.ContainsFunc(gen.made, func(a artefact) bool { return filepath.Base(a.path) == e.Name() }) {
+				return fmt.Errorf("make target %s: %s is the name of another artefact", t.Name, e.Name())
+			}
+			gen.made = append(gen.made, artefact{t.Name, filepath.Join(dir, e.Name())})
+		}
+	}
+	return nil
+}
+
+// artefact is a finished file of a target.
+type artefact struct {
+	target string
+	path   string // its base is the name it is published under
+}
+
+// reuseTarget copies the target's files of the last build into dir.
+func (b *build) reuseTarget(target, out, dir string) bool {
+	if b.env.NoCache || b.last == nil || len(b.last.Made[target]) == 0 || len(b.in.changed(b.last.Inputs, target)) > 0 {
+		return false
+	}
+	for _, name := range b.last.Made[target] {
+		now, err := stampOf(out, name)
+		n := slices.IndexFunc(b.last.Files, func(f imageinfo.File) bool { return f.Name == name })
+		if err != nil || n < 0 || !slices.Contains(b.last.Stamps, now) {
+			return false
+		}
+		// Another build may publish there meanwhile: the copy is what is looked at.
+		if f, err := publishSparse(filepath.Join(out, name), filepath.Join(dir, name)); err != nil || f.Digest != b.last.Files[n].Digest {
+			return false
+		}
+	}
+	return true
+}
+
+// rootTree gives the root as a tree: as it was assembled, or read back from
+// the root image of the last build.
+func (b *build) rootTree(gen *generation) (*tree.Tree, error) {
+	if gen.root.tree != nil {
+		return gen.root.tree, nil
+	}
+	r, err := gen.root.image.Open()
+	if err != nil {
+		return nil, err
+	}
+	b.closers = append(b.closers, r)
+	at, ok := r.(io.ReaderAt)
+	if !ok {
+		return nil, errors.New("read root image: its content can't be read at an offset")
+	}
+	image, err := squashfs.Open(at, gen.root.image.Size)
+	if err == nil {
+		gen.root.tree, err = image.Tree()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read root image: %w", err)
+	}
+	return gen.root.tree, nil
+}
+
+// loadersOf gives the locked loader packages if one of the targets needs any.
+func loadersOf(locked lock.Arch, targets []definition.Target) []lock.Package {
+	if slices.ContainsFunc(targets, func(t definition.Target) bool { return t.Loader != "" }) {
+		return locked.Boot
+	}
+	return nil
+}
+
+func targetNames(targets []definition.Target) []string {
+	names := []string{}
+	for _, t := range targets {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// madeBy gives the names of files by target.
+func madeBy(made []artefact) map[string][]string {
+	names := map[string][]string{}
+	for _, a := range made {
+		names[a.target] = append(names[a.target], filepath.Base(a.path))
+	}
+	return names
+}
