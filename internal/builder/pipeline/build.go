@@ -9,6 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"ashlar/internal/builder/boot"
 	"ashlar/internal/builder/definition"
@@ -21,6 +24,7 @@ import (
 	"ashlar/internal/contract/layout"
 	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/digest"
+	"ashlar/internal/foundation/progress"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/foundation/uuid"
 )
@@ -60,10 +64,12 @@ type build struct {
 	lock    lock.Arch
 	epoch   int64
 	in      inputs
-	last    *lastBuild // into the same directory, or nil
-	steps   []Step
+	last    *lastBuild  // into the same directory, or nil
 	dir     string      // work directory
 	closers []io.Closer // files that are read until the end
+
+	mu    sync.Mutex
+	steps []Step
 }
 
 // Build makes the artefacts of a locked definition.
@@ -127,18 +133,18 @@ func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artef
 }
 
 // did notes that a step was made, or taken from the store.
-func (b *build) did(step string, made bool) { b.steps = append(b.steps, Step{Name: step, Made: made}) }
+func (b *build) did(step string, made bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.steps = append(b.steps, Step{Name: step, Made: made})
+}
 
 // run is the product as a list of verbs.
 func (b *build) run(ctx context.Context, out string) (*Artefacts, error) {
 	if err := b.fetch(ctx); err != nil {
 		return nil, err
 	}
-	root, err := b.root(ctx, out)
-	if err != nil {
-		return nil, err
-	}
-	kernel, err := b.kernel(ctx)
+	root, kernel, err := b.sides(ctx, out)
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +159,28 @@ func (b *build) run(ctx context.Context, out string) (*Artefacts, error) {
 	return b.publish(&gen, out)
 }
 
+// sides makes what a generation has of the root and of the kernel, at once:
+// maintainer scripts run one after the other and leave processors idle.
+func (b *build) sides(ctx context.Context, out string) (root rootSide, kernel kernelSide, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		root, err = b.root(ctx, out)
+		return err
+	})
+	group.Go(func() (err error) {
+		kernel, err = b.kernel(ctx)
+		return err
+	})
+	return root, kernel, group.Wait()
+}
+
 // fetch brings what the lock names into the store.
 func (b *build) fetch(ctx context.Context) error {
 	return b.env.fetchPackages(ctx, b.p.lock, b.lock.Packages, b.lock.Kernel, loadersOf(b.lock, b.targets))
 }
 
-func (b *build) unpack(ctx context.Context, packages []lock.Package) ([]*deb.Unpacked, error) {
-	return deb.UnpackAll(ctx, b.env.Store, packages, b.env.Workers, b.env.Progress)
+func (b *build) unpack(ctx context.Context, packages []lock.Package, sink progress.Sink) ([]*deb.Unpacked, error) {
+	return deb.UnpackAll(ctx, b.env.Store, packages, b.env.Workers, sink)
 }
 
 // rootSide is what a generation has of the root.
@@ -182,13 +203,15 @@ func (b *build) root(ctx context.Context, out string) (rootSide, error) {
 		return rootSide{}, err
 	}
 	b.did(stepConfigure, root.Configured)
-	image, err := b.squash(ctx, layout.GenRoot, root.Tree)
+	image, err := b.squash(ctx, layout.GenRoot, root.Tree, b.env.Progress)
 	b.did(stepRoot, true)
 	return rootSide{image, root.Packages, root.Tree}, err
 }
 
 func (b *build) assemble(ctx context.Context) (*rootfs.Root, error) {
-	unpacked, err := b.unpack(ctx, b.lock.Packages)
+	ahead := b.newAhead(ctx)
+	defer ahead.stop()
+	unpacked, err := b.unpack(ctx, b.lock.Packages, b.env.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +226,7 @@ func (b *build) assemble(ctx context.Context) (*rootfs.Root, error) {
 	return rootfs.Assemble(ctx, rootfs.Input{
 		Definition: b.p.def, Dir: b.p.dir, Arch: b.arch, Packages: unpacked, Digests: digests, Device: device, Epoch: b.epoch,
 		Store: b.env.Store, Log: b.env.Log, Progress: b.env.Progress, NoCache: b.env.NoCache, Program: b.in["program"],
+		Foresee: ahead.start,
 	})
 }
 
@@ -235,12 +259,8 @@ func (b *build) uuid(label string) string {
 }
 
 // squash writes a tree as a squashfs image into the work directory.
-func (b *build) squash(ctx context.Context, name string, t *tree.Tree) (e tree.Entry, err error) {
-	compressor, err := compressorOf(b.p.def.Image)
-	if err != nil {
-		return e, err
-	}
-	blockSize, err := blockSizeOf(b.p.def.Image)
+func (b *build) squash(ctx context.Context, name string, t *tree.Tree, sink progress.Sink) (e tree.Entry, err error) {
+	opt, err := b.squashOptions(sink)
 	if err != nil {
 		return e, err
 	}
@@ -250,10 +270,6 @@ func (b *build) squash(ctx context.Context, name string, t *tree.Tree) (e tree.E
 		return e, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	opt := squashfs.Options{Compressor: compressor, BlockSize: blockSize, Epoch: b.epoch, Workers: b.env.Workers, Progress: b.env.Progress}
-	if !b.env.NoCache {
-		opt.Cache = blockCache{b.env.Store}
-	}
 	if _, err := squashfs.Write(ctx, f, t, opt); err != nil {
 		return e, b.env.noStoreRoom(fmt.Errorf("write %s: %w", name, err))
 	}
@@ -262,6 +278,20 @@ func (b *build) squash(ctx context.Context, name string, t *tree.Tree) (e tree.E
 	}
 	d, size, err := digest.Reader(f)
 	return tree.Entry{Path: name, Kind: tree.File, Mode: 0o444, Size: size, Digest: d, Source: tree.HostFile(path)}, err
+}
+
+func (b *build) squashOptions(sink progress.Sink) (opt squashfs.Options, err error) {
+	opt = squashfs.Options{Epoch: b.epoch, Workers: b.env.Workers, Progress: sink}
+	if opt.Compressor, err = compressorOf(b.p.def.Image); err != nil {
+		return opt, err
+	}
+	if opt.BlockSize, err = blockSizeOf(b.p.def.Image); err != nil {
+		return opt, err
+	}
+	if !b.env.NoCache {
+		opt.Cache = blockCache{b.env.Store}
+	}
+	return opt, nil
 }
 
 // startLine is the kernel command line of one generation: the machine mounts
@@ -319,7 +349,7 @@ const menuSeconds = 1
 
 // makeDisk makes the disk image.
 func makeDisk(ctx context.Context, b *build, gen *generation, dir string) error {
-	unpacked, err := b.unpack(ctx, b.lock.Boot)
+	unpacked, err := b.unpack(ctx, b.lock.Boot, b.env.Progress)
 	if err != nil {
 		return err
 	}

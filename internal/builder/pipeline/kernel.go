@@ -81,7 +81,8 @@ func (b *build) storedKernel(key string, k *kernelSide) bool {
 }
 
 func (b *build) makeKernel(ctx context.Context) (kernelSide, error) {
-	unpacked, err := b.unpack(ctx, b.lock.Kernel)
+	sink := aside{b.env.Progress, "kernel"}
+	unpacked, err := b.unpack(ctx, b.lock.Kernel, sink)
 	if err != nil {
 		return kernelSide{}, err
 	}
@@ -97,7 +98,7 @@ func (b *build) makeKernel(ctx context.Context) (kernelSide, error) {
 	if err != nil {
 		return kernelSide{}, err
 	}
-	modules, err := b.squash(ctx, layout.GenModules, moduleTree)
+	modules, err := b.squash(ctx, layout.GenModules, moduleTree, sink)
 	if err != nil {
 		return kernelSide{}, err
 	}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -154,12 +155,18 @@ func (l *lastBuild) artefacts(out string, targets []definition.Target) *Artefact
 	return a
 }
 
-// explained adds to the steps that were made what changed since the last build.
+// explained puts the steps into the order of their table, whichever ended
+// first, and adds to each what changed since the last build.
 func explained(steps []Step, in inputs, last *lastBuild) []Step {
+	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(stepIndex(a.Name), stepIndex(b.Name)) })
 	for n := range steps {
 		if last != nil {
 			steps[n].Changed = in.changed(last.Inputs, steps[n].Name)
 		}
 	}
 	return steps
+}
+
+func stepIndex(name string) int {
+	return slices.IndexFunc(allSteps(), func(s step) bool { return s.name == name })
 }

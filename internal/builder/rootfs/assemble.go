@@ -45,6 +45,10 @@ type Input struct {
 	Progress   progress.Sink
 	NoCache    bool          // run the scripts though the store has their result
 	Program    digest.Digest // of what makes roots, which is part of the key of a configured root
+
+	// Foresee, when given, is called before scripts run. guess gives the tree as
+	// it would be if they changed nothing; it may be called while they run.
+	Foresee func(guess func() (*tree.Tree, error))
 }
 
 // Root is a finished root.
@@ -132,6 +136,10 @@ func runScripts(ctx context.Context, in Input, packages []*pkg, m *merger) (*tre
 	c, err := newConfigurer(in, packages, m)
 	if err != nil {
 		return nil, err
+	}
+	if in.Foresee != nil {
+		before := m.tree.Clone()
+		in.Foresee(func() (*tree.Tree, error) { return before, prune(before, in.Definition, packages) })
 	}
 	return c.inSandbox(ctx, in, m)
 }

@@ -36,6 +36,9 @@ func poolKey(e *tree.Entry) string {
 
 // link makes name a file of the pool, or fills the pool with it.
 func (p *pool) link(e *tree.Entry, slot int, name string) error {
+	if slot == 0 && p.linkContent(e, name) {
+		return nil
+	}
 	key := poolKey(e)
 	from := filepath.Join(p.dir, key[:2], fmt.Sprintf("%s-%d", key, slot))
 	err := os.Link(from, name)
@@ -56,6 +59,20 @@ func (p *pool) link(e *tree.Entry, slot int, name string) error {
 		return err
 	}
 	return p.add(name, from)
+}
+
+// linkContent links the file that the content lies in, if its mode and time
+// happen to be the entry's.
+func (p *pool) linkContent(e *tree.Entry, name string) bool {
+	c, ok := e.Source.(interface{ Path() string })
+	if !ok || os.Link(c.Path(), name) != nil {
+		return false
+	}
+	if p.sound(e, name) {
+		return true
+	}
+	_ = os.Remove(name) // what stays is in the way of the next try, which says so
+	return false
 }
 
 // add gives a whole file its name in the pool. Another build may have been

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"ashlar/internal/foundation/digest"
 )
@@ -25,7 +27,8 @@ func (b Blob) Open() (io.ReadCloser, error) {
 	return f, nil
 }
 
-// Path is the blob's file, mode 0444, never to be written to; it may be hard-linked.
+// Path is the blob's file, never to be written to; it may be hard-linked. Its
+// mode is 0444, or what PutFile was told.
 func (b Blob) Path() string { return b.path }
 
 // Path is where the blob is, or would be.
@@ -70,36 +73,60 @@ func (s *Store) Remove(d digest.Digest) error {
 // made, so that what the store has already costs no writing.
 const inMemory = 256 << 10
 
+// inode is what a new blob's file has besides its content.
+type inode struct {
+	mode  fs.FileMode
+	mtime time.Time // zero: now
+}
+
+const plainMode fs.FileMode = 0o444
+
 // Put stores all that r gives and returns its digest and size.
 func (s *Store) Put(r io.Reader) (digest.Digest, int64, error) {
+	return s.putReader(r, inode{mode: plainMode})
+}
+
+// PutFile is Put for the content of a file of an image: if the store does not
+// have it yet, it gets the file's mode and time (seconds), so that a tree can
+// be laid out of hard links to it. Modes that would give rights to whoever
+// finds the blob, or none to its owner, are not taken.
+func (s *Store) PutFile(r io.Reader, mode uint32, mtime int64) (digest.Digest, int64, error) {
+	const rights, owner = 0o7000, 0o400
+	if mode&rights != 0 || mode&owner == 0 {
+		return s.Put(r)
+	}
+	return s.putReader(r, inode{fs.FileMode(mode), time.Unix(mtime, 0)})
+}
+
+func (s *Store) putReader(r io.Reader, as inode) (digest.Digest, int64, error) {
 	head := bytes.NewBuffer(make([]byte, 0, 16<<10))
 	n, err := io.CopyN(head, r, inMemory)
 	if err != nil && err != io.EOF {
 		return digest.Digest{}, n, err
 	}
 	if err == io.EOF {
-		return s.putBytes(head.Bytes())
+		return s.putBytes(head.Bytes(), as)
 	}
-	return s.put(io.MultiReader(head, r), nil)
+	return s.put(io.MultiReader(head, r), as, nil)
 }
 
 // PutBytes stores data.
 func (s *Store) PutBytes(data []byte) (digest.Digest, error) {
-	d, _, err := s.putBytes(data)
+	d, _, err := s.putBytes(data, inode{mode: plainMode})
 	return d, err
 }
 
-func (s *Store) putBytes(data []byte) (digest.Digest, int64, error) {
+func (s *Store) putBytes(data []byte, as inode) (digest.Digest, int64, error) {
 	d := digest.Of(data)
 	if s.HasSize(d, int64(len(data))) {
 		return d, int64(len(data)), nil
 	}
-	return s.put(bytes.NewReader(data), nil)
+	return s.put(bytes.NewReader(data), as, nil)
 }
 
 // put streams r into a temporary file; check, when given, may refuse the
 // result before it gets its name.
-func (s *Store) put(r io.Reader, check func(digest.Digest, int64) error) (d digest.Digest, n int64, err error) {
+func (s *Store) put(r io.Reader, as inode, check func(digest.Digest, int64) error) (d digest.Digest, n int64, err error) {
 	tmp, err := os.CreateTemp(filepath.Join(s.dir, "tmp"), "blob-*")
 	if err != nil {
 		return d, 0, s.explain("write to store", err)
@@ -107,9 +134,12 @@ func (s *Store) put(r io.Reader, check func(digest.Digest, int64) error) (d dige
 	source := &meter{r: r}
 	d, n, err = digest.Copy(tmp, source)
 	if err == nil {
-		err = tmp.Chmod(0o444)
+		err = tmp.Chmod(as.mode)
 	}
 	err = errors.Join(err, tmp.Close())
+	if err == nil && !as.mtime.IsZero() {
+		err = os.Chtimes(tmp.Name(), as.mtime, as.mtime)
+	}
 	if source.err != nil {
 		err = source.err // not the store's fault
 	} else {

@@ -42,7 +42,7 @@ func (s *Store) download(ctx context.Context, r Request, rawURL string, opt Fetc
 		return &contentError{fmt.Sprintf("has %d bytes, want %d", c.length, r.Size)}
 	}
 	source := &meter{r: io.LimitReader(c, r.Size+1), read: report}
-	_, _, err = s.put(source, func(d digest.Digest, n int64) error {
+	_, _, err = s.put(source, inode{mode: plainMode}, func(d digest.Digest, n int64) error {
 		switch {
 		case n > r.Size:
 			return &contentError{fmt.Sprintf("has more than the %d bytes wanted", r.Size)}

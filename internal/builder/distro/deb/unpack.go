@@ -120,7 +120,7 @@ func putFile(st *store.Store, e *Entry, content io.Reader) error {
 		e.Digest = digest.Of(nil)
 		return nil
 	}
-	d, n, err := st.Put(content)
+	d, n, err := st.PutFile(content, e.Mode, e.MTime)
 	if err != nil {
 		return err
 	}
