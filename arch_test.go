@@ -34,6 +34,7 @@ var roomEdges = map[string][]string{
 	"foundation/tree":             {"foundation/digest"},
 	"format/debfile":              {"format/ar"},
 	"format/erofs":                {"format/imagetree", "format/lz4"},
+	"format/iso9660":              {"format/imagetree"},
 	"format/squashfs":             {"format/imagetree", "format/zstdblock"},
 	"format/tarball":              {"format/imagetree"},
 	"builder/distro/deb":          {"builder/definition", "builder/distro/deb/pkginfo", "builder/lock", "builder/store"},
