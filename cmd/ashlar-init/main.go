@@ -13,6 +13,8 @@ func main() {
 	switch {
 	case os.Getpid() == 1 && os.Args[0] == pid1.Stage2Name:
 		pid1.Stage2()
+	case len(os.Args) > 1 && os.Args[1] == pid1.ContainerCommand, os.Getpid() == 1 && pid1.InContainer(os.Args[1:], os.Getenv):
+		pid1.Container()
 	case os.Getpid() == 1 && filepath.Base(os.Args[0]) == "init":
 		pid1.Stage1()
 	}

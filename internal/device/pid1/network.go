@@ -2,6 +2,7 @@ package pid1
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"ashlar/internal/contract/layout"
@@ -19,7 +20,17 @@ const resolvConf = layout.RunDir + "/resolv.conf"
 // are there, or with an error when that takes too long; configuring then goes
 // on. It is the one place that knows the network room.
 func startNetwork(ctx context.Context, config machine.Network, say func(string, ...any)) (networkUp, error) {
-	return network.Up(ctx, config, network.Options{ResolvConf: resolvConf, Log: say})
+	return network.Up(ctx, config, network.Options{ResolvConf: resolverFile(), Log: say})
+}
+
+// resolverFile is where name servers are written: containers have a file of
+// their own instead of the link.
+func resolverFile() string {
+	const file = "/etc/resolv.conf"
+	if info, err := os.Lstat(file); err == nil && info.Mode().IsRegular() {
+		return file
+	}
+	return resolvConf
 }
 
 // closeLimit bounds how long giving leases back may delay the end.

@@ -42,6 +42,7 @@ const seedDelay = 30 * time.Second
 // stage2 is PID 1 of a running machine.
 type stage2 struct {
 	con      *console.Console
+	begin    time.Duration // uptime of the kernel when this began; 0 on a machine
 	cmdline  Cmdline
 	hand     Handover
 	machine  machine.Machine
@@ -81,7 +82,7 @@ func (s *stage2) start(ctx context.Context) error {
 	s.problem(prepareSystem(s.machine))
 	s.catchSignals()
 	network := make(chan struct{})
-	if err := s.prepareServices(network); err != nil {
+	if err := s.prepareServices(network, serviceGround{env: baseEnvironment(), cgroup: makeServicesGroup(), logDir: layout.LogDir}); err != nil {
 		return err
 	}
 	s.problem(agent.ListenSocket(ctx, layout.ControlSocket, s))
@@ -102,7 +103,14 @@ func (s *stage2) problem(err error) {
 	}
 }
 
-func (s *stage2) prepareServices(network <-chan struct{}) error {
+// serviceGround is what services stand on.
+type serviceGround struct {
+	env    []string // KEY=VALUE
+	cgroup string   // directory of a control group that is ours; empty: none
+	logDir string
+}
+
+func (s *stage2) prepareServices(network <-chan struct{}, ground serviceGround) error {
 	line := func(service, text string) { s.con.Line(service + ": " + text) }
 	if s.cmdline.Quiet() {
 		line = nil
@@ -111,10 +119,10 @@ func (s *stage2) prepareServices(network <-chan struct{}) error {
 	s.sup, err = supervise.New(s.machine.Services, supervise.Options{
 		Launcher:  s.reaper,
 		Accounts:  resolveAccount,
-		Env:       baseEnvironment(),
-		LogDir:    layout.LogDir,
+		Env:       ground.env,
+		LogDir:    ground.logDir,
 		RunDir:    layout.RunDir + "/notify",
-		Cgroup:    makeServicesGroup(),
+		Cgroup:    ground.cgroup,
 		Line:      line,
 		Say:       s.con.Say,
 		Uptime:    console.Uptime,
@@ -158,7 +166,7 @@ func (s *stage2) reportReady(ctx context.Context) {
 	}
 	running, total := s.count()
 	s.con.Mark("ready NAME=%s generation=%s services=%d/%d seconds=%.2f",
-		s.hand.Boot.Name, s.hand.Generation, running, total, console.Uptime().Seconds())
+		s.hand.Boot.Name, s.hand.Generation, running, total, (console.Uptime() - s.begin).Seconds())
 }
 
 // count gives how many services are ready, of how many.

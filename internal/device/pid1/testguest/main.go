@@ -19,6 +19,8 @@ func main() {
 		err = notify()
 	case "fail":
 		os.Exit(3)
+	case "done":
+		os.Exit(0)
 	}
 	if err != nil {
 		fmt.Println(err)
