@@ -200,6 +200,9 @@ func bootTwice(t *testing.T, e *qemu.Emulator, x exampleTest, dir string, firmwa
 	}
 	memory := x.first(t, dir, m)
 	m.powerOff()
+	if x.name == "web" {
+		page.note(t, shown{"disk", "amd64", "by " + strings.ToUpper(string(firmware)), "answers HTTP"})
+	}
 	if firmware != qemu.BIOS {
 		return // the second boot is the same one: once is enough
 	}

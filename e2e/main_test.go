@@ -58,7 +58,11 @@ func setUp(m *testing.M) (int, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 0, err
 	}
-	return m.Run(), nil
+	code := m.Run()
+	if code == 0 {
+		err = page.check(wholeRun())
+	}
+	return code, err
 }
 
 // result is what a run of ashlar gave.

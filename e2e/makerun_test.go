@@ -121,7 +121,7 @@ type running struct {
 	log bytes.Buffer
 }
 
-var readyLine = regexp.MustCompile(`web is ready; port 80 answers at (http://\S+)`)
+var readyLine = regexp.MustCompile(`\S+ is ready; port \d+ answers at (http://\S+)`)
 
 // start runs a program in a process group of its own, so that all that it
 // starts can be ended with it.
@@ -165,18 +165,24 @@ func (r *running) printed() string {
 
 func (r *running) waitReady(t *testing.T, port int) {
 	t.Helper()
+	if got, want := r.ready80(t), fmt.Sprintf("http://127.0.0.1:%d/", port); got != want {
+		t.Errorf("it says %s, want %s", got, want)
+	}
+}
+
+// ready80 waits until the machine is ready and gives the URL that it names.
+func (r *running) ready80(t *testing.T) string {
+	t.Helper()
 	const patience = 15 * time.Minute
-	want := fmt.Sprintf("http://127.0.0.1:%d/", port)
 	select {
-	case got := <-r.ready:
-		if got != want {
-			t.Errorf("it says %s, want %s", got, want)
-		}
+	case url := <-r.ready:
+		return url
 	case err := <-r.ended:
 		t.Fatalf("it ended: %v\n%s", err, r.printed())
 	case <-time.After(patience):
 		t.Fatalf("not ready in %s:\n%s", patience, r.printed())
 	}
+	return ""
 }
 
 // end sends what Ctrl-C sends, and wants nothing left of the group.

@@ -103,7 +103,7 @@ func (a *app) buildCommand() *cobra.Command {
 	c := &cobra.Command{Use: "build DIR", Short: "Build the artefacts", Args: exactArgs(1, "a definition's directory")}
 	c.Flags().StringVarP(&opt.Out, "out", "o", "", "output directory (default DIR/out)")
 	c.Flags().StringVar(&opt.Arch, "arch", "", "architecture (default: the definition's first)")
-	c.Flags().StringSliceVar(&targets, "target", nil, "targets (default: the definition's)")
+	c.Flags().StringSliceVar(&targets, "target", nil, "what to make, or all (default: the definition's targets)")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan and do nothing")
 	c.Flags().BoolVar(&noCache, "no-cache", false, "make everything anew from the packages")
 	c.Flags().BoolVar(&explain, "explain", false, "say which step was made anew, and which of its inputs changed")
@@ -124,6 +124,9 @@ func (a *app) buildCommand() *cobra.Command {
 		made, err := e.Build(c.Context(), args[0], opt)
 		if err != nil {
 			return err
+		}
+		for _, l := range made.LeftOut {
+			a.note("left out %s: %s\n", l.Target, l.Reason)
 		}
 		return a.answer(made, func(w io.Writer) error {
 			rows := [][]string{}

@@ -25,6 +25,7 @@ import (
 // machineFlags are the flags of run and test.
 type machineFlags struct {
 	publish        []string
+	target         string
 	bios, uefi     bool
 	hostQEMU       bool
 	disk, diskSize string
@@ -35,7 +36,8 @@ type machineFlags struct {
 func (f *machineFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringSliceVarP(&f.publish, "publish", "p", nil, "forward a port of this host, [ADDR:]HOST:GUEST")
-	flags.BoolVar(&f.bios, "bios", false, "start by BIOS (the default)")
+	flags.StringVar(&f.target, "target", "", "what to start (default: the first of the definition's targets that a machine starts from)")
+	flags.BoolVar(&f.bios, "bios", false, "start by BIOS (the default where both do)")
 	flags.BoolVar(&f.uefi, "uefi", false, "start by UEFI")
 	flags.BoolVar(&f.hostQEMU, "host-qemu", false, "use the QEMU on PATH instead of the locked one")
 	flags.StringVar(&f.disk, "disk", "", "keep the machine's disk in this file (made from the image if absent); default: what the machine writes is lost")
@@ -76,19 +78,6 @@ func (f *machineFlags) config(console io.Writer) (qemu.Config, error) {
 	return c, nil
 }
 
-// giveDisk gives the machine its disk: the image, or one of its own.
-func (f *machineFlags) giveDisk(c *qemu.Config, image string) error {
-	c.Disk = image
-	if f.disk == "" {
-		return nil
-	}
-	c.Disk, c.Snapshot = f.disk, false
-	if err := pipeline.CopyIfAbsent(image, f.disk); err != nil {
-		return fmt.Errorf("make the machine's disk: %w", err)
-	}
-	return nil
-}
-
 // parsePublish reads [ADDR:]HOST:GUEST.
 func parsePublish(text string) (qemu.PortForward, error) {
 	parts := strings.Split(text, ":")
@@ -113,7 +102,8 @@ func parsePublish(text string) (qemu.PortForward, error) {
 type prepared struct {
 	name     string
 	emulator *qemu.Emulator
-	image    string
+	dir      string // of the files that it is started from
+	start    pipeline.Start
 	tests    []definition.Test
 }
 
@@ -124,9 +114,12 @@ func (a *app) prepare(ctx context.Context, what string, f *machineFlags) (*prepa
 	if err != nil {
 		return nil, err
 	}
-	p := &prepared{name: filepath.Base(what), image: what}
+	p := &prepared{name: filepath.Base(what), dir: filepath.Dir(what), start: pipeline.StartImage(filepath.Base(what))}
 	info, err := os.Stat(what)
 	if err == nil && !info.IsDir() {
+		if f.target != "" {
+			return nil, &usageError{fmt.Errorf("--target %s: %s is an image already", f.target, what)}
+		}
 		err = pipeline.CheckDisk(what)
 	}
 	if err != nil {
@@ -139,11 +132,14 @@ func (a *app) prepare(ctx context.Context, what string, f *machineFlags) (*prepa
 	dir := filepath.Dir(filepath.Dir(abs)) // of DIR/out/disk.img
 	if info.IsDir() {
 		dir = what
-		made, err := e.Build(ctx, what, pipeline.BuildOptions{})
+		made, err := e.Build(ctx, what, pipeline.BuildOptions{Targets: f.targets()})
 		if err != nil {
 			return nil, err
 		}
-		p.name, p.image = made.Manifest.Name, filepath.Join(made.Dir, pipeline.DiskImage)
+		p.name, p.dir = made.Manifest.Name, made.Dir
+		if p.start, err = f.startOf(made); err != nil {
+			return nil, err
+		}
 		def, err := definition.Load(what)
 		if err != nil {
 			return nil, err
@@ -191,7 +187,7 @@ func (a *app) runCommand() *cobra.Command {
 			return err
 		}
 		a.sink.Close()
-		if err := f.giveDisk(&config, p.image); err != nil {
+		if err := f.give(&config, p.dir, p.start); err != nil {
 			return err
 		}
 		return a.runMachine(c.Context(), p, config)
@@ -311,7 +307,7 @@ func (a *app) testCommand() *cobra.Command {
 			return err
 		}
 		a.sink.Close()
-		if err := f.giveDisk(&config, p.image); err != nil {
+		if err := f.give(&config, p.dir, p.start); err != nil {
 			return err
 		}
 		return a.testMachine(c.Context(), p, config)

@@ -11,9 +11,10 @@ import (
 // Start is how a machine is started from artefacts. Files are named as they
 // are published; what is empty is not there.
 type Start struct {
-	Disk    string // on virtio-blk
-	CDROM   string // in the drive
-	Kernel  string // started directly, with Initrd and Cmdline
+	Disk    string   // on virtio-blk
+	Disks   []string // further ones, read only, in order
+	CDROM   string   // in the drive
+	Kernel  string   // started directly, with Initrd and Cmdline
 	Initrd  string
 	Cmdline string
 
@@ -22,9 +23,10 @@ type Start struct {
 	Memory    int      // MiB, the least it starts with; 0: whatever runs it
 }
 
-func startDisk(*Artefacts) Start {
-	return Start{Disk: DiskImage, Firmwares: []string{"bios", "uefi"}}
-}
+func startDisk(*Artefacts) Start { return StartImage(DiskImage) }
+
+// StartImage says how a disk image of that name is started.
+func StartImage(name string) Start { return Start{Disk: name, Firmwares: []string{"bios", "uefi"}} }
 
 // StartOf says how the target of that name is started.
 func (a *Artefacts) StartOf(target string) (Start, error) {

@@ -39,12 +39,15 @@ type PortForward struct {
 	GuestPort int
 }
 
-// Config is a machine. Of its fields only Disk or Kernel must be set.
+// Config is a machine. Of its fields only Disk, CDROM or Kernel must be set.
 type Config struct {
 	Disk     string   // raw disk image
 	Snapshot bool     // keep Disk as it is; what the machine writes is lost at its end
 	DiskSize int64    // bytes, when the disk shall be larger than the image; the image grows unless Snapshot
+	Disks    []string // further raw images, read only, behind Disk
+	CDROM    string   // an ISO image in the drive; started from when there is no disk
 	Firmware Firmware // empty: BIOS
+	MicroVM  bool     // a machine without PCI and firmware settings, of virtio-mmio; it starts Kernel
 
 	Kernel, Initrd, Cmdline string // direct boot, without a loader
 
@@ -75,8 +78,12 @@ func (c Config) withDefaults() Config {
 
 func (c Config) check() error {
 	switch {
-	case c.Disk == "" && c.Kernel == "":
-		return fmt.Errorf("neither a disk nor a kernel")
+	case c.Disk == "" && c.Kernel == "" && c.CDROM == "":
+		return fmt.Errorf("neither a disk nor a kernel nor a CD")
+	case c.MicroVM && (c.Kernel == "" || c.CDROM != "" || c.Firmware != BIOS):
+		return fmt.Errorf("a microVM has no drive and no firmware; it starts a kernel")
+	case len(c.Disks) > 0 && c.Disk == "":
+		return fmt.Errorf("further disks without a first")
 	case c.Firmware != BIOS && c.Firmware != UEFI && c.Firmware != UEFISecure:
 		return fmt.Errorf("firmware %q: want %s, %s or %s", c.Firmware, BIOS, UEFI, UEFISecure)
 	case c.Accel != TCG && c.Accel != KVM && c.Accel != Auto:
@@ -108,20 +115,29 @@ const (
 
 // args are QEMU's, for files made in a private directory.
 func (c Config) args(files privateFiles) []string {
-	machine := "q35,accel=" + string(c.Accel)
+	machine, bus := "q35,accel="+string(c.Accel), "-pci"
 	if c.Firmware == UEFISecure {
 		machine += ",smm=on"
 	}
+	if c.MicroVM {
+		// ACPI tells the kernel of the devices; Debian's does not take them from the command line.
+		machine, bus = "microvm,acpi=on,rtc=on,auto-kernel-cmdline=off,accel="+string(c.Accel), "-device"
+	}
 	args := []string{
-		"-no-user-config", "-nodefaults", "-display", "none", "-vga", "std",
+		"-no-user-config", "-nodefaults", "-display", "none",
 		"-machine", machine, "-cpu", processors[c.Accel], "-smp", strconv.Itoa(c.CPUs), "-m", strconv.Itoa(c.MemoryMB) + "M",
 		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
 		"-chardev", "socket,id=qmp,fd=" + strconv.Itoa(qmpFD), "-mon", "chardev=qmp,mode=control",
-		"-device", "virtio-serial-pci",
+		"-device", "virtio-serial" + bus,
 		"-chardev", "socket,id=agent,fd=" + strconv.Itoa(agentFD),
 		"-device", "virtserialport,chardev=agent,id=agent,name=" + layout.AgentPort,
-		"-object", "rng-builtin,id=rng", "-device", "virtio-rng-pci,rng=rng",
-		"-netdev", c.netdev(), "-device", "virtio-net-pci,netdev=net,romfile=",
+		"-object", "rng-builtin,id=rng", "-device", "virtio-rng" + bus + ",rng=rng",
+		"-netdev", c.netdev(),
+	}
+	if c.MicroVM {
+		args = append(args, "-device", "virtio-net-device,netdev=net")
+	} else {
+		args = append(args, "-vga", "std", "-device", "virtio-net-pci,netdev=net,romfile=")
 	}
 	if files.code != "" {
 		args = append(args,
@@ -136,7 +152,18 @@ func (c Config) args(files privateFiles) []string {
 		if c.Snapshot {
 			drive += ",snapshot=on,cache=unsafe"
 		}
-		args = append(args, "-drive", drive, "-device", "virtio-blk-pci,drive=disk,bootindex=1")
+		device := "virtio-blk" + bus + ",drive=disk"
+		if !c.MicroVM {
+			device += ",bootindex=1"
+		}
+		args = append(args, "-drive", drive, "-device", device)
+	}
+	for n, disk := range c.Disks {
+		id := "disk" + strconv.Itoa(n+2)
+		args = append(args, "-drive", "if=none,format=raw,readonly=on,id="+id+",file="+escape(disk), "-device", "virtio-blk"+bus+",drive="+id)
+	}
+	if c.CDROM != "" {
+		args = append(args, "-drive", "if=none,id=cdrom,media=cdrom,format=raw,readonly=on,file="+escape(c.CDROM), "-device", "ide-cd,drive=cdrom,bootindex=2")
 	}
 	for _, option := range []struct{ name, value string }{{"-kernel", c.Kernel}, {"-initrd", c.Initrd}, {"-append", c.Cmdline}} {
 		if option.value != "" {

@@ -185,6 +185,8 @@ func TestStartRefuses(t *testing.T) {
 	port := taken.Addr().(*net.TCPAddr).Port
 	for want, config := range map[string]qemu.Config{
 		"neither a disk nor a kernel":     {},
+		"a microVM has no drive":          {Disk: disk, MicroVM: true},
+		"further disks without a first":   {Kernel: disk, Disks: []string{disk}},
 		"more than 4096":                  {Disk: disk, DiskSize: 4096},
 		"firmware \"coreboot\"":           {Disk: disk, Firmware: "coreboot"},
 		"no-such-file":                    {Disk: "no-such-file"},
