@@ -149,6 +149,7 @@ func (b *build) run(ctx context.Context, out string) (*Artefacts, error) {
 		return nil, err
 	}
 	gen := generation{root: root, kernel: kernel, files: kernel.entries(b.env.Store)}
+	gen.papers = b.papers(ctx, &gen)
 	gen.files[layout.GenRoot] = root.image
 	if err := b.describe(&gen, root, kernel); err != nil {
 		return nil, err
@@ -251,6 +252,7 @@ type generation struct {
 	made     []artefact
 	root     rootSide
 	kernel   kernelSide
+	papers   papers // what is written beside the files; nil: nothing
 }
 
 // uuid derives an identity from the name, the label and the lock.

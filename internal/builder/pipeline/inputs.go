@@ -27,6 +27,9 @@ type step struct {
 	after []string
 }
 
+// definitionFile is the input that reaches no image, only the record beside them.
+const definitionFile = "definition file"
+
 // allSteps is the table of steps: those of every build, and one a target that
 // makes files.
 func allSteps() []step {
@@ -70,6 +73,7 @@ func (b *build) inputs() (inputs, error) {
 	def.Image, def.Disk, def.Kernel = definition.Image{}, definition.Disk{}, definition.Kernel{}
 	def.Tests, def.Targets = nil, nil
 	in["definition"] = digestOf(def)
+	in[definitionFile] = b.p.text
 	device, err := devicebin.Entry(b.arch)
 	if err != nil {
 		return nil, err
@@ -144,8 +148,9 @@ func (e *Env) program() (digest.Digest, error) {
 	return d, err
 }
 
-// filesDigest is the digest of a directory's names, types, modes and contents;
-// zero when there is none.
+// filesDigest is the digest of a directory's names, types and contents, and of
+// its files' execute bit: what an overlay gives to an image. It is zero when
+// there is none.
 func filesDigest(dir string) (digest.Digest, error) {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return digest.Digest{}, nil
@@ -159,17 +164,17 @@ func filesDigest(dir string) (digest.Digest, error) {
 		if err != nil {
 			return err
 		}
-		content := ""
+		content, mode := "", info.Mode().Type()
 		switch {
 		case entry.Type() == fs.ModeSymlink:
 			content, err = os.Readlink(path)
 		case entry.Type().IsRegular():
 			var d digest.Digest
 			d, _, err = fileDigest(path)
-			content = d.String()
+			content, mode = d.String(), info.Mode().Perm()&0o100
 		}
 		name, relErr := filepath.Rel(dir, path)
-		fmt.Fprintf(h, "%q %v %q\n", name, info.Mode(), content)
+		fmt.Fprintf(h, "%q %v %q\n", name, mode, content)
 		return errors.Join(err, relErr)
 	})
 	return digest.Digest(h.Sum(nil)), err

@@ -52,6 +52,11 @@ func TestFilesDigest(t *testing.T) {
 	if sum() != before {
 		t.Error("writing the same again gives another digest")
 	}
+	must(os.Chmod(file+"b", 0o700))
+	must(os.Chmod(file, 0o700))
+	if sum() != before {
+		t.Error("another umask gives another digest")
+	}
 	if d, err := filesDigest(filepath.Join(dir, "none")); err != nil || !d.IsZero() {
 		t.Errorf("no directory: %v, %v", d, err)
 	}

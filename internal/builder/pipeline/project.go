@@ -51,6 +51,7 @@ type project struct {
 	def  *definition.Definition
 	lock *lock.Lock
 	sum  digest.Digest // of the lock file
+	text digest.Digest // of the definition's file
 }
 
 // ErrNoLock says that a definition was never locked.
@@ -86,7 +87,8 @@ func (e *Env) load(dir string) (*project, error) {
 	if err := checkEncoder(l, def); err != nil {
 		return nil, fmt.Errorf("%w: run `ashlar lock %s`", err, dir)
 	}
-	return &project{dir: dir, def: def, lock: l, sum: digest.Of(data)}, nil
+	text, _, err := fileDigest(filepath.Join(dir, DefinitionName))
+	return &project{dir: dir, def: def, lock: l, sum: digest.Of(data), text: text}, err
 }
 
 // checkEncoder holds a build to the block compressor that the lock names:

@@ -89,6 +89,10 @@ func writeArtefacts(gen *generation, dir string) ([]imageinfo.File, error) {
 		}
 		files = append(files, row)
 	}
+	files, err := gen.addPapers(dir, files)
+	if err != nil {
+		return nil, err
+	}
 	sort.Slice(files, func(i, j int) bool { return files[i].Name < files[j].Name })
 	var sums strings.Builder
 	for _, f := range files {
