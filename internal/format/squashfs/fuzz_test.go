@@ -23,7 +23,8 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, data []byte) { readAll(data) })
 }
 
-// readAll reads all that an image holds, of each file the first 64 KiB, and reports the first error.
+// readAll reads all that an image holds, of each file the first 64 KiB and
+// where it is stored, and reports the first error.
 func readAll(data []byte) error {
 	r, err := Open(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -32,6 +33,11 @@ func readAll(data []byte) error {
 	tr, err := r.Tree()
 	if err != nil {
 		return err
+	}
+	for _, name := range tr.Paths() {
+		if _, _, err := Extents(tr.Get(name)); err != nil {
+			return err
+		}
 	}
 	return imagetest.ReadFiles(tr)
 }

@@ -82,15 +82,11 @@ func (r *Reader) tail(index, offset uint32, size int) ([]byte, error) {
 	pack, ok := r.packs.get(index)
 	r.mu.Unlock()
 	if !ok {
-		if index >= r.super.Fragments {
-			return nil, fmt.Errorf("fragment block %d of %d", index, r.super.Fragments)
-		}
-		var row fragmentEntry
-		err := r.row(r.super.FragTable, uint64(index), &row)
-		if err == nil {
-			pack, err = r.block(row.Start, row.Word, int(r.super.BlockSize))
-		}
+		row, err := r.fragment(index)
 		if err != nil {
+			return nil, err
+		}
+		if pack, err = r.block(row.Start, row.Word, int(r.super.BlockSize)); err != nil {
 			return nil, fmt.Errorf("fragment block %d: %w", index, err)
 		}
 		r.mu.Lock()
