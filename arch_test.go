@@ -35,6 +35,7 @@ var roomEdges = map[string][]string{
 	"format/debfile":              {"format/ar"},
 	"format/erofs":                {"format/imagetree", "format/lz4"},
 	"format/iso9660":              {"format/imagetree"},
+	"format/oci":                  {"format/tarball"},
 	"format/squashfs":             {"format/imagetree", "format/zstdblock"},
 	"format/tarball":              {"format/imagetree"},
 	"builder/attest":              {"builder/lock"},
