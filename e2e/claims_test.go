@@ -91,12 +91,12 @@ func TestSecondBuild(t *testing.T) {
 		want   string
 	}{
 		{"nothing", func() {}, ""},
-		{"a file", func() { replace(t, page, "Cut", "Cat") }, "root disk"},
-		{"an artefact", func() { flip(t, disk) }, "disk"},
-		{"the root image", func() { flip(t, filepath.Join(dir, "out/root.squashfs")) }, "root disk"},
+		{"a file", func() { replace(t, page, "Cut", "Cat") }, "root target disk"},
+		{"an artefact", func() { flip(t, disk) }, "target disk"},
+		{"the root image", func() { flip(t, filepath.Join(dir, "out/root.squashfs")) }, "root"},
 		{"the command line", func() {
 			replace(t, filepath.Join(dir, "ashlar.toml"), "[base]", "[kernel]\ncmdline = \"quiet\"\n\n[base]")
-		}, "disk"},
+		}, "target disk"},
 	} {
 		x.change()
 		if got := made(); got != x.want {

@@ -71,10 +71,10 @@ func TestChanged(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]map[string][]string{
-		"files":           {stepConfigure: {}, stepRoot: {"files"}, stepKernel: {}, "disk": {stepRoot}},
-		"packages":        {stepConfigure: {"packages"}, stepRoot: {"packages", stepConfigure}, stepKernel: {}, "disk": {stepRoot}},
-		"kernel packages": {stepConfigure: {}, stepRoot: {}, stepKernel: {"kernel packages"}, "disk": {stepKernel}},
-		"command line":    {stepConfigure: {}, stepRoot: {}, stepKernel: {}, "disk": {"command line"}},
+		"files":           {stepConfigure: {}, stepRoot: {"files"}, stepKernel: {}, targetStep("disk"): {stepRoot}},
+		"packages":        {stepConfigure: {"packages"}, stepRoot: {"packages", stepConfigure}, stepKernel: {}, targetStep("disk"): {stepRoot}},
+		"kernel packages": {stepConfigure: {}, stepRoot: {}, stepKernel: {"kernel packages"}, targetStep("disk"): {stepKernel}},
+		"command line":    {stepConfigure: {}, stepRoot: {}, stepKernel: {}, targetStep("disk"): {"command line"}},
 	} {
 		now := inputs{}
 		for k, v := range before {

@@ -149,7 +149,10 @@ func (l *lastBuild) artefacts(out string, targets []definition.Target) *Artefact
 	if l.Manifest.Kernel != "" {
 		names = append(names, stepKernel)
 	}
-	for _, name := range append(names, sortedKeys(l.Made)...) {
+	for _, name := range sortedKeys(l.Made) {
+		names = append(names, targetStep(name))
+	}
+	for _, name := range names {
 		a.Steps = append(a.Steps, Step{Name: name, Changed: []string{}})
 	}
 	return a

@@ -38,6 +38,8 @@ type maker struct {
 func makers() []maker {
 	return []maker{
 		{name: "disk", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeDisk, start: startDisk},
+		{name: "kernel", inputs: []string{"command line"}, write: makeKernelTarget, start: startKernel},
+		{name: "tar", write: makeTar},
 		{name: "root"},
 	}
 }
@@ -47,14 +49,15 @@ func findMaker(name string) maker {
 	return all[slices.IndexFunc(all, func(m maker) bool { return m.name == name })] // a test holds the tables together
 }
 
-// targetStep is the name that --explain has for a target's step: its own,
-// which no other step has.
+// targetStep is the name that --explain has for the step of a target.
+func targetStep(name string) string { return "target " + name }
+
 func (m maker) step() step {
 	after := []string{stepRoot}
 	if row, _ := definition.FindTarget(m.name); row.Kernel {
 		after = append(after, stepKernel)
 	}
-	return step{m.name, append([]string{"program", "epoch"}, m.inputs...), after}
+	return step{targetStep(m.name), append([]string{"program", "epoch"}, m.inputs...), after}
 }
 
 // loaderPackages names the packages of a set of loaders.
@@ -129,7 +132,7 @@ func (b *build) makeTargets(ctx context.Context, gen *generation, out string) er
 				return b.env.noStoreRoom(fmt.Errorf("make target %s: %w", t.Name, err))
 			}
 		}
-		b.did(t.Name, !kept)
+		b.did(targetStep(t.Name), !kept)
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return err
@@ -153,7 +156,7 @@ type artefact struct {
 
 // reuseTarget copies the target's files of the last build into dir.
 func (b *build) reuseTarget(target, out, dir string) bool {
-	if b.env.NoCache || b.last == nil || len(b.last.Made[target]) == 0 || len(b.in.changed(b.last.Inputs, target)) > 0 {
+	if b.env.NoCache || b.last == nil || len(b.last.Made[target]) == 0 || len(b.in.changed(b.last.Inputs, targetStep(target))) > 0 {
 		return false
 	}
 	for _, name := range b.last.Made[target] {

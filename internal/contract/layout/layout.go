@@ -29,6 +29,8 @@ const (
 const (
 	ParamGeneration = "ashlar.generation" // directory name below GenerationsDir
 	ParamSystem     = "ashlar.system"     // UUID=… or LABEL=… of the system partition
+	ParamRoot       = "ashlar.root"       // device that is the root image itself, of squashfs or ext4: there is no system partition then
+	ParamModules    = "ashlar.modules"    // with ParamRoot: device that is the image of the kernel's modules
 	ParamState      = "ashlar.state"      // UUID=… or LABEL=… or "none"
 	ParamConsole    = "ashlar.console"    // "quiet" keeps service output off the console
 )

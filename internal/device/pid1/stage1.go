@@ -35,6 +35,7 @@ type stage1 struct {
 	boot    machine.Boot
 	hand    Handover
 	machine machine.Machine
+	bare    bareRoot
 }
 
 // Stage1 brings the machine from the initramfs to its init program. It does
@@ -86,6 +87,7 @@ func (s *stage1) readBoot() (err error) {
 	}
 	s.boot.System = s.cmdline.Or(layout.ParamSystem, s.boot.System)
 	s.boot.State = s.cmdline.Or(layout.ParamState, s.boot.State)
+	s.bare = bareRoot{s.cmdline.Or(layout.ParamRoot, ""), s.cmdline.Or(layout.ParamModules, "")}
 	if s.boot.DiskWait <= 0 {
 		s.boot.DiskWait = 30
 	}
@@ -120,6 +122,9 @@ func (s *stage1) wait(text string, most time.Duration) (block.Device, error) {
 }
 
 func (s *stage1) mountSystem() error {
+	if s.bare.given() {
+		return nil
+	}
 	device, err := s.wait(s.boot.System, time.Duration(s.boot.DiskWait)*time.Second)
 	if err != nil {
 		return fmt.Errorf("find system partition: %w", err)
@@ -151,6 +156,9 @@ func (s *stage1) generation() (string, error) {
 }
 
 func (s *stage1) mountImage() error {
+	if s.bare.given() {
+		return s.mountBare(s.bare.root, layout.ImageMount, unix.MS_NODEV)
+	}
 	dir, err := s.generation()
 	if err != nil {
 		return err
@@ -172,6 +180,9 @@ func mountFile(image, target string, flags uintptr) error {
 // mountModules puts the kernel's modules where programs look for them. The
 // machine runs without: what it needs to start is in the initramfs.
 func (s *stage1) mountModules() error {
+	if s.bare.given() {
+		return s.mountBareModules()
+	}
 	dir, err := s.generation()
 	if err != nil {
 		return err
@@ -180,7 +191,7 @@ func (s *stage1) mountModules() error {
 	if _, err := os.Stat(image); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	target := filepath.Join(newRoot, "usr/lib/modules")
+	target := newRoot + modulesDir
 	err = os.MkdirAll(target, 0o755)
 	if err == nil {
 		err = mountFile(image, target, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC)
