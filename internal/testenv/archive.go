@@ -18,7 +18,7 @@ import (
 	"github.com/mikelolasagasti/xz"
 )
 
-// Archive is the amd64 main index of a Debian suite, with the packages that
+// Archive is an amd64 index of a Debian suite, with the packages that
 // tests took from it kept in the user's cache. It trusts the mirror: a test's
 // input, never a build's.
 type Archive struct {
@@ -26,8 +26,14 @@ type Archive struct {
 	packages    map[string]map[string]string // by name: the fields of its stanza
 }
 
-// Debian opens the index of a suite, not older than a day.
+// Debian opens the main index of a suite, not older than a day.
 func Debian(t testing.TB, suite string) *Archive {
+	t.Helper()
+	return DebianComponent(t, suite, "main")
+}
+
+// DebianComponent opens the index of another component.
+func DebianComponent(t testing.TB, suite, component string) *Archive {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -35,7 +41,11 @@ func Debian(t testing.TB, suite string) *Archive {
 	}
 	a := &Archive{base: strings.TrimRight(Mirror(t), "/"), cache: filepath.Join(cache, "ashlar-test")}
 	day := time.Now().UTC().Format(time.DateOnly)
-	index := a.fetch(t, "dists/"+suite+"/main/binary-amd64/Packages.xz", suite+"-"+day+"-Packages.xz", "")
+	name := suite + "-" + day + "-Packages.xz"
+	if component != "main" {
+		name = component + "-" + name
+	}
+	index := a.fetch(t, "dists/"+suite+"/"+component+"/binary-amd64/Packages.xz", name, "")
 	file, err := os.Open(index)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -12,6 +13,7 @@ import (
 	"ashlar/internal/contract/layout"
 	"ashlar/internal/contract/machine"
 	"ashlar/internal/format/cpio"
+	"ashlar/internal/format/kmod"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -45,7 +47,8 @@ type Input struct {
 	Epoch   int64
 }
 
-// Build gives the compressed archive.
+// Build gives the compressed archive. Early microcode, if a package of the
+// kernel's has some, stands before it in an archive that is not compressed.
 func Build(in Input) ([]byte, error) {
 	t := &tree.Tree{}
 	for _, dir := range []string{".", "dev", "proc", "sys", "run", "newroot"} {
@@ -84,11 +87,18 @@ func Build(in Input) ([]byte, error) {
 	if err := cpio.Write(&archive, t, cpio.Options{}); err != nil {
 		return nil, fmt.Errorf("build initramfs: %w", err)
 	}
-	return compress(archive.Bytes())
+	early, err := in.Kernel.microcode(in.Epoch)
+	if err != nil {
+		return nil, fmt.Errorf("build initramfs: %w", err)
+	}
+	packed, err := compress(archive.Bytes())
+	return append(early, packed...), err
 }
 
 // addModules puts the modules into the tree and gives their loading order:
-// paths, what a module depends on first.
+// paths, what a module depends on, asks for or would like to have first, and
+// what it would like to have after it next. Nobody on the machine loads a module
+// when a driver asks for it, as yet.
 func addModules(t *tree.Tree, in Input) ([]string, error) {
 	for _, name := range append(append([]string{}, needed...), in.Modules...) {
 		if !in.Kernel.Known(name) {
@@ -98,8 +108,16 @@ func addModules(t *tree.Tree, in Input) ([]string, error) {
 	var order []string
 	seen := map[string]bool{}
 	var add func(name string) error
+	addAll := func(names []string) error {
+		for _, name := range names {
+			if err := add(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	add = func(name string) error {
-		name = normalise(name)
+		name = kmod.Normalise(name)
 		if seen[name] {
 			return nil
 		}
@@ -108,33 +126,29 @@ func addModules(t *tree.Tree, in Input) ([]string, error) {
 		if err != nil || m == nil {
 			return err
 		}
-		for _, dep := range m.Depends {
+		for _, dep := range m.Depends() {
 			if !in.Kernel.Known(dep) {
 				return fmt.Errorf("module %s needs %s, which kernel %s lacks", m.Name, dep, in.Kernel.Release)
 			}
 		}
-		for _, dep := range append(append([]string{}, m.Soft...), m.Depends...) {
-			if err := add(dep); err != nil {
-				return err
-			}
+		before, after := m.SoftDepends()
+		if err := addAll(slices.Concat(before, m.WeakDepends(), m.Depends())); err != nil {
+			return err
 		}
 		e := tree.NewFile(strings.TrimPrefix(m.Path, "usr/"), 0o644, m.Data)
 		order = append(order, e.Path)
-		return errors.Join(t.AddParents(e.Path, 0o755, in.Epoch), t.Put(e))
+		if err := errors.Join(t.AddParents(e.Path, 0o755, in.Epoch), t.Put(e)); err != nil {
+			return err
+		}
+		return addAll(after)
 	}
 	for _, class := range moduleClasses {
-		for _, name := range class.modules {
-			if err := add(name); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for _, name := range in.Modules {
-		if err := add(name); err != nil {
+		if err := addAll(class.modules); err != nil {
 			return nil, err
 		}
 	}
-	return order, nil
+	err := addAll(in.Modules)
+	return order, err
 }
 
 // compress makes one zstd frame. The window is the largest that the kernel's

@@ -20,6 +20,7 @@ import (
 	"ashlar/internal/contract/layout"
 	"ashlar/internal/contract/machine"
 	"ashlar/internal/format/cpio"
+	"ashlar/internal/format/kmod"
 	"ashlar/internal/foundation/tree"
 	"ashlar/internal/testenv"
 )
@@ -105,17 +106,19 @@ func TestOrder(t *testing.T) {
 		"right.ko":     needing(t, "base", "left_part", "ext4"),
 		"base.ko":      needing(t),
 		"liked.ko":     moduleFile(t, "depends=", "softdep=pre: circle"),
-		"circle.ko":    moduleFile(t, "depends=", "softdep=pre: liked"),
+		"circle.ko":    moduleFile(t, "depends=", "softdep=pre: liked post: base later missing"),
+		"later.ko":     moduleFile(t, "depends=", "weakdep=asked missing"),
+		"asked.ko":     needing(t),
 	}, "right", "top", "right")
 	_, order := open(t, build(t, in))
 	var names []string
 	for _, file := range order {
 		names = append(names, strings.TrimSuffix(path.Base(file), ".ko"))
 	}
-	if want := []string{"base", "circle", "left-part", "liked", "right", "top"}; !slices.Equal(slices.Sorted(slices.Values(names)), want) {
+	if want := []string{"asked", "base", "circle", "later", "left-part", "liked", "right", "top"}; !slices.Equal(slices.Sorted(slices.Values(names)), want) {
 		t.Errorf("loaded are %q, want %q", names, want)
 	}
-	for _, pair := range [][2]string{{"base", "left-part"}, {"base", "right"}, {"left-part", "right"}, {"liked", "left-part"}, {"circle", "liked"}} {
+	for _, pair := range [][2]string{{"base", "left-part"}, {"base", "right"}, {"left-part", "right"}, {"liked", "left-part"}, {"circle", "liked"}, {"circle", "later"}, {"asked", "later"}} {
 		if slices.Index(names, pair[0]) > slices.Index(names, pair[1]) {
 			t.Errorf("%s comes before %s: %q", pair[1], pair[0], names)
 		}
@@ -158,7 +161,7 @@ func TestMissing(t *testing.T) {
 	for wanted, want := range map[string]string{
 		"no-such": "kernel " + release + " has no module no-such",
 		"broken":  "module broken needs not_there, which kernel " + release + " lacks",
-		"garbage": "read module garbage",
+		"garbage": "garbage.ko: not an ELF file",
 	} {
 		in.Modules = []string{wanted}
 		if _, err := Build(in); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "build initramfs: ") {
@@ -228,9 +231,15 @@ func TestDebianKernel(t *testing.T) {
 		t.Error("two builds differ")
 	}
 	tr, order := open(t, archive)
+	needs := dependencies(t, k)
 	loaded := map[string]bool{}
 	for _, file := range order {
-		data, err := tr.Get(file).ReadAll(maxModule)
+		for _, d := range needs[path.Base(file)] {
+			if name, _ := kmod.Name(d); !loaded[name] {
+				t.Errorf("%s is loaded without %s, whose symbols it needs", file, d)
+			}
+		}
+		data, err := tr.Get(file).ReadAll(kmod.MaxSize)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -240,11 +249,11 @@ func TestDebianKernel(t *testing.T) {
 		}
 		value, _, _ := bytes.Cut(data[at+len("\x00depends="):], []byte{0})
 		for _, d := range strings.Split(string(value), ",") {
-			if d != "" && !loaded[normalise(d)] && !k.builtin[normalise(d)] {
+			if d != "" && !loaded[kmod.Normalise(d)] && !k.builtin[kmod.Normalise(d)] {
 				t.Errorf("%s is loaded without %s", file, d)
 			}
 		}
-		name, _ := moduleName(file)
+		name, _ := kmod.Name(file)
 		loaded[name] = true
 	}
 	for _, name := range append([]string{"virtio_blk", "virtio_net", "virtio_pci", "nf_tables"}, needed...) {
@@ -256,6 +265,25 @@ func TestDebianKernel(t *testing.T) {
 	if len(order) < few || len(order) > many {
 		t.Errorf("%d modules are loaded", len(order))
 	}
+}
+
+// dependencies gives, by file, what modules.dep says of a kernel's modules.
+func dependencies(t *testing.T, k *Kernel) map[string][]string {
+	t.Helper()
+	files, err := k.Index(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := map[string][]string{}
+	n := slices.IndexFunc(files, func(f kmod.File) bool { return f.Name == "modules.dep" })
+	for _, line := range strings.Split(strings.TrimSpace(string(files[n].Data)), "\n") {
+		file, list, _ := strings.Cut(line, ":")
+		needs[path.Base(kmod.Uncompressed(file))] = strings.Fields(list)
+	}
+	if len(needs) < 500 {
+		t.Errorf("%d modules are in modules.dep", len(needs))
+	}
+	return needs
 }
 
 // treeOf reads a directory of the host.

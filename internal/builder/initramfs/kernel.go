@@ -4,18 +4,10 @@
 package initramfs
 
 import (
-	"bytes"
-	"debug/elf"
 	"fmt"
-	"io"
-	"path"
-	"slices"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-	"github.com/mikelolasagasti/xz"
-
+	"ashlar/internal/format/kmod"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -46,7 +38,7 @@ func FindKernel(t *tree.Tree) (*Kernel, error) {
 		return nil, fmt.Errorf("find kernel: no boot/vmlinuz-* in the kernel packages")
 	}
 	for _, name := range t.Paths() {
-		if module, ok := moduleName(name); ok && k.owns(name) {
+		if module, ok := kmod.Name(name); ok && k.owns(name) {
 			k.byName[module] = name
 		}
 	}
@@ -62,20 +54,6 @@ func (k *Kernel) owns(name string) bool {
 	return false
 }
 
-// moduleName gives the name by which the kernel knows the module in a file.
-func moduleName(file string) (string, bool) {
-	base := path.Base(file)
-	for _, ext := range []string{".ko", ".ko.xz", ".ko.zst", ".ko.gz"} {
-		if stem, ok := strings.CutSuffix(base, ext); ok {
-			return normalise(stem), true
-		}
-	}
-	return "", false
-}
-
-// normalise maps the two spellings of module names to one.
-func normalise(name string) string { return strings.ReplaceAll(name, "-", "_") }
-
 func (k *Kernel) readBuiltin() error {
 	for _, dir := range moduleDirs {
 		e := k.files.Get(dir + k.Release + "/modules.builtin")
@@ -88,7 +66,7 @@ func (k *Kernel) readBuiltin() error {
 			return err
 		}
 		for _, line := range strings.Fields(string(data)) {
-			if name, ok := moduleName(line); ok {
+			if name, ok := kmod.Name(line); ok {
 				k.builtin[name] = true
 			}
 		}
@@ -98,125 +76,40 @@ func (k *Kernel) readBuiltin() error {
 
 // Module is a kernel module, uncompressed.
 type Module struct {
-	Name    string
-	Path    string // in the kernel package, without the compression's ending
-	Data    []byte
-	Depends []string // that must be loaded before
-	Soft    []string // likewise, if they are there
+	*kmod.Module
+	Path string // in the kernel package, without the compression's ending
+	Data []byte
 }
-
-// maxModule bounds the size of an uncompressed module, in bytes.
-const maxModule = 64 << 20
 
 // Module reads a module. It gives nil for one that is built into the kernel or
 // that this kernel does not have.
 func (k *Kernel) Module(name string) (*Module, error) {
-	file, ok := k.byName[normalise(name)]
-	if !ok || k.builtin[normalise(name)] {
+	file, ok := k.byName[kmod.Normalise(name)]
+	if !ok || k.builtin[kmod.Normalise(name)] {
 		return nil, nil
 	}
-	packed, err := k.files.Get(file).ReadAll(maxModule)
+	m, data, err := readModule(k.files.Get(file), file)
 	if err != nil {
-		return nil, fmt.Errorf("read module %s: %w", name, err)
+		return nil, err
 	}
-	data, err := decompress(file, packed)
+	return &Module{m, kmod.Uncompressed(file), data}, nil
+}
+
+// readModule reads and decompresses a module; name is what it is called then.
+func readModule(e *tree.Entry, name string) (*kmod.Module, []byte, error) {
+	packed, err := e.ReadAll(kmod.MaxSize)
 	if err != nil {
-		return nil, fmt.Errorf("decompress module %s: %w", name, err)
+		return nil, nil, fmt.Errorf("read module %s: %w", name, err)
 	}
-	m := &Module{Name: normalise(name), Path: file[:strings.LastIndex(file, ".ko")+3], Data: data}
-	if err := m.readInfo(); err != nil {
-		return nil, fmt.Errorf("read module %s: %w", name, err)
+	data, err := kmod.Decompress(name, packed)
+	if err != nil {
+		return nil, nil, err
 	}
-	return m, nil
+	m, err := kmod.Read(name, data)
+	return m, data, err
 }
 
 // Known reports whether the kernel has the module, built in or not.
 func (k *Kernel) Known(name string) bool {
-	return k.builtin[normalise(name)] || k.byName[normalise(name)] != ""
-}
-
-func decompress(file string, data []byte) ([]byte, error) {
-	var r io.Reader
-	var err error
-	switch path.Ext(file) {
-	case ".xz":
-		r, err = xz.NewReader(bytes.NewReader(data), maxModule)
-	case ".zst":
-		var d *zstd.Decoder
-		d, err = zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderMaxMemory(maxModule), zstd.WithDecoderConcurrency(1))
-		if err == nil {
-			defer d.Close()
-			r = d
-		}
-	case ".gz":
-		r, err = gzip.NewReader(bytes.NewReader(data))
-	default:
-		return data, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	out, err := io.ReadAll(io.LimitReader(r, maxModule+1))
-	if err == nil && len(out) > maxModule {
-		err = fmt.Errorf("more than %d bytes", maxModule)
-	}
-	return out, err
-}
-
-// readInfo reads the .modinfo section: NUL-terminated KEY=VALUE strings.
-func (m *Module) readInfo() error {
-	f, err := elf.NewFile(bytes.NewReader(m.Data))
-	if err != nil {
-		return err
-	}
-	section := f.Section(".modinfo")
-	if section == nil {
-		return fmt.Errorf("no .modinfo section")
-	}
-	if section.Size > uint64(len(m.Data)) { // of a compressed one it is the size after
-		return fmt.Errorf("section .modinfo has %d bytes, the module %d", section.Size, len(m.Data))
-	}
-	info, err := section.Data()
-	if err != nil {
-		return err
-	}
-	for _, field := range bytes.Split(info, []byte{0}) {
-		key, value, _ := strings.Cut(string(field), "=")
-		switch key {
-		case "depends":
-			m.Depends = slices.DeleteFunc(strings.Split(value, ","), func(s string) bool { return s == "" })
-		case "softdep":
-			if pre, ok := strings.CutPrefix(value, "pre: "); ok {
-				pre, _, _ = strings.Cut(pre, "post:")
-				m.Soft = append(m.Soft, strings.Fields(pre)...)
-			}
-		}
-	}
-	return nil
-}
-
-// ModulesTree gives the modules directory as the tree of an image of its own,
-// mounted at /usr/lib/modules: RELEASE/kernel/… and the lists beside it.
-func (k *Kernel) ModulesTree(epoch int64) (*tree.Tree, error) {
-	t := &tree.Tree{}
-	if err := t.Put(tree.Entry{Path: ".", Kind: tree.Dir, Mode: 0o755, MTime: epoch}); err != nil {
-		return nil, err
-	}
-	for _, name := range k.files.Paths() {
-		for _, dir := range moduleDirs {
-			rel, ok := strings.CutPrefix(name, dir)
-			if !ok || !k.owns(name) {
-				continue
-			}
-			e := *k.files.Get(name)
-			e.Path, e.MTime = rel, min(e.MTime, epoch)
-			if err := t.AddParents(rel, 0o755, epoch); err != nil {
-				return nil, err
-			}
-			if err := t.Put(e); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return t, nil
+	return k.builtin[kmod.Normalise(name)] || k.byName[kmod.Normalise(name)] != ""
 }

@@ -118,7 +118,7 @@ func TestOtherRelease(t *testing.T) {
 	if k.Known("old") {
 		t.Error("a module of another release is known")
 	}
-	modules, err := k.ModulesTree(5)
+	modules, err := k.ModulesTree(5, nil)
 	if err != nil || modules.Lookup("5.10/kernel/old.ko") != nil {
 		t.Errorf("it is in the modules' image: %v", err)
 	}
@@ -169,7 +169,7 @@ func TestModule(t *testing.T) {
 		if want := moduleDirs[0] + release + "/kernel/fs/a-module.ko"; m.Name != "a_module" || m.Path != want || !bytes.Equal(m.Data, plain) {
 			t.Errorf("%s: %s at %s, %d bytes", name, m.Name, m.Path, len(m.Data))
 		}
-		if got := fmt.Sprint(m.Depends, m.Soft); got != "[crc16 some-lib] [crc32c xor last]" {
+		if got := fmt.Sprint(m.Depends(), soft(m)); got != "[crc16 some-lib] [[crc32c xor last] [later never]]" {
 			t.Errorf("%s: it needs %s", name, got)
 		}
 		if ending == "" {
@@ -177,34 +177,16 @@ func TestModule(t *testing.T) {
 		}
 		for _, bad := range [][]byte{packed[:len(packed)/2], {}, []byte("no such format")} {
 			k := findKernel(t, kernelTree(t, moduleDirs[0], map[string][]byte{name: bad}))
-			if _, err := k.Module("a-module"); err == nil || !strings.Contains(err.Error(), "module a-module") {
+			if _, err := k.Module("a-module"); err == nil || !strings.Contains(err.Error(), "module "+moduleDirs[0]+release+"/kernel/"+name+": ") {
 				t.Errorf("%s with %d bytes of %d: %v", name, len(bad), len(packed), err)
 			}
 		}
 	}
 }
 
-// TestCompressedSection: a section may say that it is compressed, and how much
-// it comes to.
-func TestCompressedSection(t *testing.T) {
-	err := (&Module{Data: inflated(t, 1<<40)}).readInfo()
-	if err == nil || !strings.Contains(err.Error(), ".modinfo") {
-		t.Errorf("a section of 1 TiB: %v", err)
-	}
-}
-
-// inflated is a module whose section is compressed to almost nothing.
-func inflated(t testing.TB, size uint64) []byte {
-	t.Helper()
-	const headerSize, sectionSize, flagsAt = 64, 64, 8
-	head := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64([]byte{byte(elf.COMPRESS_ZLIB), 0, 0, 0, 0, 0, 0, 0}, size), 1)
-	data := moduleFile(t, string(head))
-	flags := data[int(binary.LittleEndian.Uint64(data[40:]))+sectionSize+flagsAt:]
-	binary.LittleEndian.PutUint64(flags, uint64(elf.SHF_COMPRESSED))
-	if f, err := elf.NewFile(bytes.NewReader(data)); err != nil || f.Section(".modinfo").Size != size {
-		t.Fatalf("%d bytes make no such file: %v", headerSize+len(head), err)
-	}
-	return data
+func soft(m *Module) [][]string {
+	pre, post := m.SoftDepends()
+	return [][]string{pre, post}
 }
 
 // TestNoModule: one that is built in, or that there is not, is no error here.
@@ -217,44 +199,26 @@ func TestNoModule(t *testing.T) {
 	}
 }
 
-// FuzzModule reads what may be a module.
-func FuzzModule(f *testing.F) {
-	whole := moduleFile(f, "depends=a,b", "softdep=pre: c")
-	f.Add(whole)
-	f.Add(whole[:len(whole)-70])
-	f.Add([]byte("\x7fELF"))
-	f.Add(moduleFile(f))
-	f.Add(inflated(f, 1<<40))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		m := &Module{Data: data}
-		if err := m.readInfo(); err != nil {
-			return
-		}
-		length := 0
-		for _, name := range append(m.Depends, m.Soft...) {
-			length += len(name)
-			if name == "" {
-				t.Errorf("needs a module without a name: %q", m.Depends)
-			}
-		}
-		if length > len(data) {
-			t.Errorf("%d bytes hold names of %d", len(data), length)
-		}
-	})
-}
-
 func TestModulesTree(t *testing.T) {
 	const epoch = 1000
 	for _, dir := range moduleDirs {
 		tr := kernelTree(t, dir, map[string][]byte{"a.ko": needing(t), "b.ko.xz": []byte("as it is")}, "ext4")
 		tr.Get(dir + release + "/kernel/a.ko").MTime = epoch + 5
-		modules, err := findKernel(t, tr).ModulesTree(epoch)
+		// Some packages bring an index; ours stands in its place.
+		if err := tr.Put(tree.NewFile(dir+release+"/modules.dep", 0o600, []byte("theirs"))); err != nil {
+			t.Fatal(err)
+		}
+		modules, err := findKernel(t, tr).ModulesTree(epoch, []tree.Entry{tree.NewFile("modules.dep", 0o600, []byte("ours"))})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := fmt.Sprintf("[. %[1]s %[1]s/kernel %[1]s/kernel/a.ko %[1]s/kernel/b.ko.xz %[1]s/modules.builtin]", release)
+		want := fmt.Sprintf("[. %[1]s %[1]s/kernel %[1]s/kernel/a.ko %[1]s/kernel/b.ko.xz %[1]s/modules.builtin %[1]s/modules.dep]", release)
 		if got := fmt.Sprint(modules.Paths()); got != want {
 			t.Errorf("%s: got  %s\nwant %s", dir, got, want)
+		}
+		e := modules.Get(release + "/modules.dep")
+		if data, err := e.ReadAll(10); string(data) != "ours" || err != nil || e.Mode != 0o644 || e.MTime != epoch {
+			t.Errorf("modules.dep is %q, %v, %+v", data, err, e)
 		}
 		if at := modules.Get(release + "/kernel/a.ko").MTime; at != epoch {
 			t.Errorf("a.ko is of %d, later than %d", at, epoch)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -176,10 +177,19 @@ func (i *Image) addInitrd(f *os.File, size int64) error {
 // zstdMagic begins a frame (RFC 8878, section 3.1.1).
 const zstdMagic = "\x28\xb5\x2f\xfd"
 
-// readInitrd reads what initramfs.Build makes.
+// cpioMagic begins an initrd that has early microcode before its archive.
+const cpioMagic = "070701"
+
+// readInitrd reads what initramfs.Build makes; early microcode is passed over.
 func readInitrd(r io.Reader) (*tree.Tree, error) {
-	const limit = 256 << 20 // of the archive and of the decoder's window
-	d, err := zstd.NewReader(r, zstd.WithDecoderMaxMemory(limit), zstd.WithDecoderConcurrency(1))
+	const limit = 256 << 20                 // of the archive and of the decoder's window
+	packed := bufio.NewReaderSize(r, 1<<20) // cpio.Read takes no more of it than the archive
+	if head, err := packed.Peek(len(cpioMagic)); err == nil && string(head) == cpioMagic {
+		if _, err := cpio.Read(packed, cpio.Limits{Bytes: limit}); err != nil {
+			return nil, err
+		}
+	}
+	d, err := zstd.NewReader(packed, zstd.WithDecoderMaxMemory(limit), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, err
 	}

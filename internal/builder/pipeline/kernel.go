@@ -24,19 +24,27 @@ type kernelSide struct {
 
 func (k kernelSide) entries(st *store.Store) map[string]tree.Entry {
 	entries := map[string]tree.Entry{}
-	for _, f := range k.Files {
-		entries[f.Name] = tree.Entry{Path: f.Name, Kind: tree.File, Mode: 0o444, Size: f.Size, Digest: f.Digest, Source: st.Blob(f.Digest)}
+	for _, e := range k.list(st) {
+		entries[e.Path] = e
 	}
 	return entries
+}
+
+func (k kernelSide) list(st *store.Store) []tree.Entry {
+	var list []tree.Entry
+	for _, f := range k.Files {
+		list = append(list, tree.Entry{Path: f.Name, Kind: tree.File, Mode: 0o444, Size: f.Size, Digest: f.Digest, Source: st.Blob(f.Digest)})
+	}
+	return list
 }
 
 // kernelKind names the store's records of kernel sides.
 const kernelKind = "kernel"
 
-// kernelRefs gives the blobs of such a record.
+// kernelRefs gives the blobs of such a record, and of one of modulesKind.
 func kernelRefs(kind string, data []byte) []digest.Digest {
 	var k kernelSide
-	if kind != kernelKind || json.Unmarshal(data, &k) != nil {
+	if kind != kernelKind && kind != modulesKind || json.Unmarshal(data, &k) != nil {
 		return nil
 	}
 	var refs []digest.Digest
@@ -52,7 +60,7 @@ func (b *build) kernel(ctx context.Context) (k kernelSide, err error) {
 		return k, nil
 	}
 	key := b.in.key(stepKernel)
-	if !b.env.NoCache && b.storedKernel(key, &k) {
+	if !b.env.NoCache && b.storedFiles(kernelKind, key, &k) {
 		b.did(stepKernel, false)
 		return k, nil
 	}
@@ -67,8 +75,9 @@ func (b *build) kernel(ctx context.Context) (k kernelSide, err error) {
 	return k, b.env.Store.SetRecord(kernelKind, key, data)
 }
 
-func (b *build) storedKernel(key string, k *kernelSide) bool {
-	data, ok, err := b.env.Store.Record(kernelKind, key)
+// storedFiles reads a record whose blobs must all be there.
+func (b *build) storedFiles(kind, key string, k *kernelSide) bool {
+	data, ok, err := b.env.Store.Record(kind, key)
 	if err != nil || !ok || json.Unmarshal(data, k) != nil {
 		return false
 	}
@@ -94,7 +103,11 @@ func (b *build) makeKernel(ctx context.Context) (kernelSide, error) {
 	if err != nil {
 		return kernelSide{}, err
 	}
-	moduleTree, err := kernel.ModulesTree(b.epoch)
+	index, err := b.moduleIndex(ctx, kernel)
+	if err != nil {
+		return kernelSide{}, err
+	}
+	moduleTree, err := kernel.ModulesTree(b.epoch, index)
 	if err != nil {
 		return kernelSide{}, err
 	}

@@ -3,6 +3,7 @@ package cpio
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -175,6 +176,41 @@ func TestMTimeLimit(t *testing.T) {
 	}
 }
 
+// TestAlign: bodies stand where they shall, and all is read as without.
+func TestAlign(t *testing.T) {
+	tr := &tree.Tree{}
+	for n, size := range []int{0, 1, 15, 16, 17, 100} {
+		if err := tr.Put(tree.NewFile(strings.Repeat("n", 1+3*n), 0o644, []byte(strings.Repeat(string(rune('a'+n)), size)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, align := range []int{16, 512} {
+		data := write(t, tr, Options{Align: align})
+		for n, size := range []int{0, 1, 15, 16, 17, 100} {
+			body := strings.Repeat(string(rune('a'+n)), size)
+			at := 0
+			for size > 0 && (at%align != 0 || !strings.HasPrefix(string(data[at:]), body+"\x00") && !strings.HasPrefix(string(data[at:]), body+magic)) {
+				if at++; at == len(data) {
+					t.Errorf("the body of %d bytes stands at no multiple of %d", size, align)
+					break
+				}
+			}
+		}
+		back, err := Read(bytes.NewReader(data), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := listing(t, back), listing(t, tr); got != want {
+			t.Errorf("at multiples of %d: got %s\nwant %s", align, got, want)
+		}
+	}
+	for _, align := range []int{-4, 3, 1024} {
+		if err := Write(io.Discard, tr, Options{Align: align}); err == nil {
+			t.Errorf("bodies at multiples of %d", align)
+		}
+	}
+}
+
 // TestGNU has GNU cpio unpack an archive, and reads what GNU cpio makes of it.
 func TestGNU(t *testing.T) {
 	tool := testenv.RequireTool(t, "cpio")
@@ -182,7 +218,7 @@ func TestGNU(t *testing.T) {
 	dir := t.TempDir()
 	tr := sample(t)
 	cmd := exec.Command(tool, "-idm", "--quiet", "--no-absolute-filenames")
-	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(write(t, tr, Options{}))
+	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(write(t, tr, Options{Align: 16}))
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Fatalf("cpio -i: %v: %s", err, out)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"ashlar/internal/foundation/tree"
 )
@@ -200,7 +201,7 @@ func (ar *reader) name(h header) (string, error) {
 	if raw[h.nameSize-1] != 0 {
 		return "", errors.New("name does not end with NUL")
 	}
-	return string(raw[:h.nameSize-1]), nil
+	return strings.TrimRight(string(raw[:h.nameSize-1]), "\x00"), nil // more of them align the body
 }
 
 // bytes reads a body and its padding. Memory grows with what is really there,

@@ -15,13 +15,21 @@ type Options struct {
 	// MTimeLimit is the latest modification time written, in seconds since
 	// 1970; later ones become it. 0: times stay as they are.
 	MTimeLimit int64
+	// Align has the bodies of files stand at multiples of it, a power of two of
+	// at most 512: more NULs follow their names, as with the kernel's own
+	// gen_init_cpio. 0: at multiples of 4, as everything.
+	Align int
 }
 
 // Write writes the tree as one newc archive, entries in the order of
 // tree.Paths, so that a directory stands before what it holds. Every entry but
 // the root needs its parent directory in the tree.
 func Write(w io.Writer, t *tree.Tree, opt Options) error {
-	aw := &writer{w: w, limit: opt.MTimeLimit}
+	const maxAlign = 512
+	if opt.Align&(opt.Align-1) != 0 || opt.Align < 0 || opt.Align > maxAlign {
+		return fmt.Errorf("write cpio archive: bodies at multiples of %d: want a power of two of at most %d", opt.Align, maxAlign)
+	}
+	aw := &writer{w: w, limit: opt.MTimeLimit, align: int64(opt.Align)}
 	links, err := countLinks(t)
 	if err != nil {
 		return err
@@ -76,6 +84,8 @@ func countLinks(t *tree.Tree) (map[string]*linkSet, error) {
 type writer struct {
 	w     io.Writer
 	limit int64
+	align int64
+	at    int64 // bytes written
 	ino   uint32
 	buf   []byte
 }
@@ -202,17 +212,30 @@ func (aw *writer) member(h header, name string) error {
 	if len(name)+1 > maxName {
 		return fmt.Errorf("name of %d bytes, at most %d", len(name), maxName-1)
 	}
-	h.nameSize = uint32(len(name) + 1)
+	nameSize := len(name) + 1
+	if aw.align > 4 && h.mode&modeType == modeFile && h.size > 0 {
+		body := (aw.at + headerSize + int64(nameSize) + aw.align - 1) &^ (aw.align - 1)
+		nameSize = int(body - aw.at - headerSize)
+	}
+	if nameSize > maxName {
+		return fmt.Errorf("name of %d bytes with what aligns the body, at most %d", nameSize, maxName)
+	}
+	h.nameSize = uint32(nameSize)
 	aw.buf = append(h.append(aw.buf[:0]), name...)
-	aw.buf = append(aw.buf, 0)
+	aw.buf = append(aw.buf, make([]byte, nameSize-len(name))...)
 	aw.buf = append(aw.buf, make([]byte, pad4(int64(len(aw.buf))))...)
-	_, err := aw.w.Write(aw.buf)
+	return aw.write(aw.buf)
+}
+
+func (aw *writer) write(data []byte) error {
+	_, err := aw.w.Write(data)
+	aw.at += int64(len(data))
 	return err
 }
 
 func (aw *writer) pad(n int64) error {
-	_, err := aw.w.Write(make([]byte, pad4(n)))
-	return err
+	aw.at += n
+	return aw.write(make([]byte, pad4(n)))
 }
 
 // copyExactly copies the content and fails unless it has the bytes the entry says.
