@@ -21,18 +21,19 @@ type inputs struct {
 	Essential  bool
 	Recommends bool
 	Kernel     string   // its package
+	Microcode  bool     `json:",omitempty"` // its packages are locked with the kernel
 	Systemd    bool     // init = "systemd" installs systemd
 	Targets    []string // sets of loader packages that the targets need, of any architecture
 }
 
 // InputDigest is the digest of what chooses the inputs of a build: arch, base,
-// packages, pins, essential, recommends, kernel.package, the loaders that the targets
+// packages, pins, essential, recommends, kernel.package, kernel.microcode, the loaders that the targets
 // need, and whether init is systemd. It does not depend on how the definition is written, nor on defaults
 // being written out or left out. A lock is stale when it was made under another.
 func (d *Definition) InputDigest() digest.Digest {
 	in := inputs{
 		Form: inputsForm, Arch: set(d.Arch), Base: d.Base, Packages: set(d.Packages), Pins: list(d.Pins),
-		Essential: d.Essential, Recommends: d.Recommends, Kernel: d.Kernel.Package, Systemd: d.Init == "systemd", Targets: d.allLoaders(),
+		Essential: d.Essential, Recommends: d.Recommends, Kernel: d.Kernel.Package, Microcode: d.Kernel.Microcode, Systemd: d.Init == "systemd", Targets: d.allLoaders(),
 	}
 	in.Base.Components = set(d.Base.Components)
 	in.Base.Mirrors = list(d.Base.Mirrors)

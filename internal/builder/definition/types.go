@@ -84,6 +84,8 @@ type Kernel struct {
 	Package string   `toml:"package" doc:"Kernel package; none leaves the kernel out. Default: linux-image-cloud-amd64 on Debian, linux-image-virtual on Ubuntu." form:"packagename"`
 	Cmdline string   `toml:"cmdline" doc:"Added to the kernel command line." example:"quiet" form:"line"`
 	Modules []string `toml:"modules" doc:"Modules put into the initramfs beside the usual disk and file system drivers." form:"module" unique:"true"`
+
+	Microcode bool `toml:"microcode" doc:"Microcode for AMD's and Intel's processors, applied before the kernel starts. On Debian its packages are in the component non-free-firmware; arm64 has none." default:"false"`
 }
 
 // Root says how the running system sees the image.

@@ -16,6 +16,7 @@ import (
 	"ashlar/internal/builder/distro/deb"
 	"ashlar/internal/builder/distro/deb/pkginfo"
 	"ashlar/internal/builder/distro/deb/resolve"
+	"ashlar/internal/builder/initramfs"
 	"ashlar/internal/builder/lock"
 	"ashlar/internal/builder/store"
 	"ashlar/internal/foundation/atomicfile"
@@ -202,7 +203,11 @@ func (e *Env) resolveArch(def *definition.Definition, arch string, indexes []*de
 		if err != nil {
 			return chosen, err
 		}
-		chosen.Kernel = sortByName(lockAll(kernel))
+		microcode, err := resolveMicrocode(u, def, arch, pins)
+		if err != nil {
+			return chosen, err
+		}
+		chosen.Kernel = sortByName(lockAll(append(kernel, microcode...)))
 	}
 	var names []string
 	for _, set := range def.Loaders(arch) {
@@ -262,6 +267,27 @@ func resolveKernel(u *resolve.Universe, name string, pins []resolve.Pin) ([]*pkg
 				queue = append(queue, dep)
 			}
 		}
+	}
+	return found, nil
+}
+
+// resolveMicrocode gives the packages of early microcode, without what writes
+// them on the machine.
+func resolveMicrocode(u *resolve.Universe, def *definition.Definition, arch string, pins []resolve.Pin) ([]*pkginfo.Package, error) {
+	if !def.Kernel.Microcode {
+		return nil, nil
+	}
+	var found []*pkginfo.Package
+	for _, name := range initramfs.MicrocodePackages(arch) {
+		p, err := u.Candidate(name, pins)
+		if err != nil {
+			const component = "non-free-firmware"
+			if def.Base.Distro == "debian" && !slices.Contains(def.Base.Components, component) {
+				return nil, fmt.Errorf("kernel.microcode: %w; add %q to base.components", err, component)
+			}
+			return nil, fmt.Errorf("kernel.microcode: %w", err)
+		}
+		found = append(found, p)
 	}
 	return found, nil
 }

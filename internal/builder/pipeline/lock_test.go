@@ -83,6 +83,37 @@ func TestResolveArch(t *testing.T) {
 	}
 }
 
+// TestResolveMicrocode: the packages are locked with the kernel, on the
+// architecture that has some; where they are is said.
+func TestResolveMicrocode(t *testing.T) {
+	asks := testDefinition + "kernel.microcode = true\n"
+	_, err := (&Env{}).resolveArch(parsed(t, asks), "amd64", archive(), nil, testTools)
+	var lack *resolve.Error
+	if !errors.As(err, &lack) || !strings.Contains(err.Error(), `kernel.microcode: resolve packages: find package "amd64-microcode"`) || !strings.Contains(err.Error(), `add "non-free-firmware" to base.components`) {
+		t.Errorf("without the component: %v", err)
+	}
+	indexes := archive()
+	indexes[0].Packages = append(indexes[0].Packages, pkg("amd64-microcode", "3", ""), pkg("intel-microcode", "4", "iucode-tool"))
+	asks += "base.components = [\"main\", \"non-free-firmware\"]\n"
+	a, err := (&Env{}).resolveArch(parsed(t, asks), "amd64", indexes, nil, testTools)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := idsOf(a.Kernel); got != "amd64-microcode=3 intel-microcode=4 linux-image-6.12=9 linux-image-cloud-amd64=9 linux-modules-6.12=9" {
+		t.Errorf("the kernel is %s", got)
+	}
+	if _, err := (&Env{}).resolveArch(parsed(t, asks), "amd64", archive(), nil, testTools); err == nil || strings.Contains(err.Error(), "base.components") {
+		t.Errorf("with the component but without the package: %v", err)
+	}
+	u, err := resolve.NewUniverse(nil, "arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := resolveMicrocode(u, parsed(t, asks), "arm64", nil); found != nil || err != nil {
+		t.Errorf("arm64 has %v, %v", found, err)
+	}
+}
+
 func TestResolveArchLacks(t *testing.T) {
 	for name, want := range map[string]string{"linux-image-cloud-amd64": "kernel: ", boot.Packages("amd64")[0]: "boot loader: ", "qemu": "the emulator: ", "nginx": "nginx"} {
 		indexes := archive()
