@@ -14,9 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"ashlar/internal/contract/layout"
 	"ashlar/internal/format/grub"
+	"ashlar/internal/format/iso9660"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -24,6 +26,7 @@ import (
 type Input struct {
 	Loader     func(path string) ([]byte, error) // a file of Packages, "usr/lib/shim/…"; fs.ErrNotExist when there is none
 	SystemUUID string                            // of the system partition's file system
+	CDLabel    string                            // instead: the label of a CD that is the system partition
 	Generation string                            // directory below layout.GenerationsDir
 	Title      string                            // of the menu entry
 	Cmdline    string                            // of the kernel
@@ -38,6 +41,9 @@ type Files struct {
 	// BootCode gives the boot code for the disk's first bytes and the core
 	// image to write from sector coreLBA on, whole sectors.
 	BootCode func(coreLBA uint64) (mbr, core []byte, err error)
+	// CDImage gives, for a CD, the boot image to write at a byte of the CD's image,
+	// and the boot code for its first bytes, for when it lies on a disk.
+	CDImage func(at int64) (mbr, image []byte, err error)
 }
 
 // Packages names the packages with loader files for a Debian architecture.
@@ -80,28 +86,53 @@ func Make(in Input) (Files, error) {
 	if err != nil {
 		return Files{}, fmt.Errorf("make boot files: %w", err)
 	}
+	if in.CDLabel != "" {
+		cdboot, err := in.Loader(biosDir + "cdboot.img")
+		if err != nil {
+			return Files{}, fmt.Errorf("make boot files: %w", err)
+		}
+		return Files{ESP: esp, System: system, CDImage: func(at int64) ([]byte, []byte, error) {
+			mbr, image, err := grub.InstallCD(boot, cdboot, core, at)
+			if err == nil {
+				err = iso9660.SetBootInfo(image, at)
+			}
+			return mbr, image, err
+		}}, nil
+	}
 	return Files{ESP: esp, System: system, BootCode: func(coreLBA uint64) ([]byte, []byte, error) {
 		return grub.Install(boot, core, coreLBA)
 	}}, nil
 }
 
-// biosModules is what the core image can do: the disk, the partition table,
-// the file system; the commands of the configuration; and what a person needs
+// biosModules is what every core image can do: the disk, the partition table;
+// the commands of the configuration; and what a person needs
 // at the prompt of a machine that does not boot.
 var biosModules = []string{
-	"biosdisk", "part_gpt", "ext2",
-	"normal", "configfile", "search", "search_fs_uuid", "test", "linux", "serial", "terminal",
+	"biosdisk", "part_gpt",
+	"normal", "configfile", "search", "test", "linux", "serial", "terminal",
 	"echo", "ls", "cat", "boot", "reboot", "halt",
 }
 
+// What the core image of a disk and that of a CD can do besides: read the
+// file system, and find it.
+var (
+	diskModules = []string{"ext2", "search_fs_uuid"}
+	cdModules   = []string{"iso9660", "search_label"}
+)
+
+const biosDir = "usr/lib/grub/i386-pc/"
+
 func (in Input) bios() (boot, core []byte, err error) {
-	const dir = "usr/lib/grub/i386-pc/"
-	if boot, err = in.Loader(dir + "boot.img"); err != nil {
+	if boot, err = in.Loader(biosDir + "boot.img"); err != nil {
 		return nil, nil, err
 	}
+	more := diskModules
+	if in.CDLabel != "" {
+		more = cdModules
+	}
 	core, err = grub.CoreImage(grub.Input{
-		Read:    func(name string) ([]byte, error) { return in.Loader(dir + name) },
-		Modules: biosModules,
+		Read:    func(name string) ([]byte, error) { return in.Loader(biosDir + name) },
+		Modules: append(slices.Clone(more), biosModules...),
 		Config:  []byte(in.findSystem()),
 	})
 	return boot, core, err

@@ -65,7 +65,9 @@ menuentry 'web, generation 1' --id 00112233aabbccdd {
 // TestScriptsAreValid has GRUB's own parser read what we write.
 func TestScriptsAreValid(t *testing.T) {
 	check := testenv.RequireTool(t, "grub-script-check")
-	for _, script := range []string{sample().menu(), sample().findSystem()} {
+	cd := sample()
+	cd.SystemUUID, cd.CDLabel = "", "ASHLAR_0123"
+	for _, script := range []string{sample().menu(), sample().findSystem(), cd.findSystem()} {
 		cmd := exec.Command(check)
 		cmd.Stdin = strings.NewReader(script)
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -77,6 +79,7 @@ func TestScriptsAreValid(t *testing.T) {
 func TestMakeRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(*Input){
 		"no loader files":           func(in *Input) { in.Loader = nil },
+		`CD label "a;reboot"`:       func(in *Input) { in.CDLabel = "a;reboot" },
 		`system UUID "1234;reboot"`: func(in *Input) { in.SystemUUID = "1234;reboot" },
 		`system UUID ""`:            func(in *Input) { in.SystemUUID = "" },
 		`generation "../x"`:         func(in *Input) { in.Generation = "../x" },

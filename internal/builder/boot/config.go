@@ -11,7 +11,11 @@ import (
 // findSystem makes the system partition GRUB's root and $prefix a directory
 // on it. Only plain commands: the core image's first parser knows no others.
 func (in Input) findSystem() string {
-	return "search --no-floppy --fs-uuid --set=root " + in.SystemUUID + "\n" +
+	what := "--fs-uuid --set=root " + in.SystemUUID
+	if in.CDLabel != "" {
+		what = "--label --set=root " + in.CDLabel
+	}
+	return "search --no-floppy " + what + "\n" +
 		"set prefix=($root)/" + path.Dir(layout.GrubConfig) + "\n"
 }
 
@@ -60,8 +64,13 @@ func (in Input) check() error {
 	if in.Loader == nil {
 		return fmt.Errorf("no loader files")
 	}
-	for _, field := range []struct{ name, value, allowed string }{
-		{"system UUID", in.SystemUUID, digits + "abcdefABCDEF-"},
+	type field struct{ name, value, allowed string }
+	system := field{"system UUID", in.SystemUUID, digits + "abcdefABCDEF-"}
+	if in.CDLabel != "" {
+		system = field{"CD label", in.CDLabel, digits + upper + "_"}
+	}
+	for _, field := range []field{
+		system,
 		{"generation", in.Generation, digits + lower + upper + "-_."},
 	} {
 		if field.value == "" || strings.Trim(field.value, field.allowed) != "" {

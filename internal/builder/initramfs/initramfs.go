@@ -30,8 +30,9 @@ var moduleClasses = []moduleClass{
 	{"virtual machines: Hyper-V, Xen, VMware, EC2", []string{"hv_vmbus", "hv_storvsc", "hv_netvsc", "xen_blkfront", "xen_netfront", "vmw_pvscsi", "vmxnet3", "mptspi", "ena", "gve"}},
 	{"disk controllers", []string{"nvme", "ahci", "ata_piix", "megaraid_sas", "mpt3sas", "sdhci_pci", "sdhci_acpi", "mmc_block", "sd_mod"}},
 	{"USB disks and keyboards", []string{"xhci_pci", "ehci_pci", "usb_storage", "uas", "usbhid", "hid_generic"}},
+	{"CDs and DVDs, also of remote consoles", []string{"sr_mod"}},
 	{"network cards", []string{"e1000", "e1000e", "igb", "igc", "ixgbe", "r8169", "tg3", "bnx2"}},
-	{"file systems", []string{"ext4", "squashfs", "overlay", "loop"}},
+	{"file systems", []string{"ext4", "squashfs", "overlay", "loop", "isofs"}},
 	{"what ashlar-init uses", []string{"af_packet", "button", "evdev"}},
 }
 

@@ -366,12 +366,8 @@ func makeDisk(ctx context.Context, b *build, gen *generation, dir string) error 
 	if err != nil {
 		return fmt.Errorf("prepare boot loader: %w", err)
 	}
-	for _, name := range sortedKeys(gen.files) {
-		e := gen.files[name]
-		e.Path, e.MTime, e.UID, e.GID, e.Mode = layout.GenerationsDir+"/"+gen.id+"/"+name, b.epoch, 0, 0, 0o444
-		if err := errors.Join(files.System.AddParents(e.Path, 0o755, b.epoch), files.System.Put(e)); err != nil {
-			return err
-		}
+	if err := b.putGeneration(files.System, gen); err != nil {
+		return err
 	}
 	sizes, err := diskSizes(b.p.def.Disk)
 	if err != nil {
@@ -390,6 +386,18 @@ func makeDisk(ctx context.Context, b *build, gen *generation, dir string) error 
 	}
 	if err := errors.Join(plan.Write(ctx, f), f.Close()); err != nil {
 		return fmt.Errorf("write disk image: %w", err)
+	}
+	return nil
+}
+
+// putGeneration adds the generation's files to what else the system partition has.
+func (b *build) putGeneration(system *tree.Tree, gen *generation) error {
+	for _, name := range sortedKeys(gen.files) {
+		e := gen.files[name]
+		e.Path, e.MTime, e.UID, e.GID, e.Mode = layout.GenerationsDir+"/"+gen.id+"/"+name, b.epoch, 0, 0, 0o444
+		if err := errors.Join(system.AddParents(e.Path, 0o755, b.epoch), system.Put(e)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

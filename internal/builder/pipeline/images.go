@@ -20,6 +20,7 @@ import (
 	"ashlar/internal/contract/imageinfo"
 	"ashlar/internal/contract/layout"
 	"ashlar/internal/format/cpio"
+	"ashlar/internal/format/iso9660"
 	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
@@ -145,6 +146,7 @@ func kinds() []kind {
 	}
 	return []kind{
 		{"squashfs", magic(0, "hsqs"), func(i *Image, f *os.File, size int64) error { return i.addSquashfs("root", f, 0, size) }},
+		{"iso", magic(iso9660.SystemArea+1, "CD001"), func(i *Image, f *os.File, size int64) error { return i.addISO(f, size) }},
 		{"disk", magic(512, "EFI PART"), func(i *Image, f *os.File, size int64) error { return i.addDisk(f, size) }},
 		{"initrd", magic(0, zstdMagic), (*Image).addInitrd},
 		{"lock", isLock, (*Image).addLock},
@@ -219,6 +221,28 @@ func (i *Image) addSquashfs(name string, r io.ReaderAt, offset, size int64) erro
 	}
 	i.addPart(name, "squashfs", offset, size, t)
 	return nil
+}
+
+// addISO reads the files of a CD, the EFI system partition and the images that
+// generations hold.
+func (i *Image) addISO(r io.ReaderAt, size int64) error {
+	volume, err := iso9660.Open(r, size)
+	if err != nil {
+		return err
+	}
+	t, err := volume.Tree()
+	if err != nil {
+		return err
+	}
+	i.addPart(layout.PartCD, "iso9660", 0, volume.Size, t)
+	if disk, err := target.OpenDisk(r, size); err == nil {
+		for _, p := range disk.Partitions {
+			if p.Name == layout.PartESP {
+				i.addPart(p.Name, p.Format, p.Offset, p.Size, p.Tree)
+			}
+		}
+	}
+	return i.addGenerations(t)
 }
 
 // addDisk reads the partitions, and the images that generations hold.

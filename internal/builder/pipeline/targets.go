@@ -38,6 +38,7 @@ type maker struct {
 func makers() []maker {
 	return []maker{
 		{name: "disk", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeDisk, start: startDisk},
+		{name: "iso", inputs: []string{"boot packages", "command line", "identity"}, write: makeISO, start: startISO},
 		{name: "kernel", inputs: []string{"command line"}, write: makeKernelTarget, start: startKernel},
 		{name: "tar", write: makeTar},
 		{name: "root"},

@@ -9,6 +9,8 @@ const (
 	PartSystem   = "ashlar-system" // ext4: loader configuration and generations
 	PartState    = "ashlar-state"  // ext4: what the machine keeps; last, grows to the disk
 
+	PartCD = "ashlar-cd" // of a CD's image on a disk: its files
+
 	LabelESP    = "ASHLAR-ESP" // FAT labels are 11 bytes of upper case
 	LabelSystem = "ashlar-system"
 	LabelState  = "ashlar-state"

@@ -2,8 +2,9 @@
 // superblocks itself, listens to the kernel's uevents, attaches loop devices
 // and tells the kernel of a partition that has grown.
 //
-// It knows ext2/3/4 superblocks only, because those are the file systems that
-// an Ashlar disk is mounted from; GPT names come from the kernel's own parser.
+// It knows ext2/3/4 superblocks and the volume descriptor of ISO 9660, because
+// those are the file systems that an Ashlar disk or CD is mounted from; GPT names
+// come from the kernel's own parser.
 package block
 
 import (
@@ -35,8 +36,8 @@ const (
 
 // Super is what a superblock says of its file system.
 type Super struct {
-	Type      string // "ext4", for all of ext2/3/4
-	UUID      string // lower case with dashes
+	Type      string // "ext4", for all of ext2/3/4, or "iso9660"
+	UUID      string // lower case with dashes; of ISO 9660 a time, as blkid shows it
 	Label     string
 	BlockSize int64 // bytes
 	Blocks    int64
@@ -53,8 +54,10 @@ func Probe(r io.ReaderAt) (super Super, ok bool, err error) {
 		}
 		return Super{}, false, fmt.Errorf("read superblock: %w", err)
 	}
-	super, ok = parseSuper(buf)
-	return super, ok, nil
+	if super, ok = parseSuper(buf); ok {
+		return super, true, nil
+	}
+	return probeISO(r)
 }
 
 func parseSuper(buf []byte) (Super, bool) {

@@ -26,6 +26,8 @@ func (s *stage1) keepState() error {
 			s.problem(fmt.Errorf("mount state: %w", err))
 			s.con.Say("state is VOLATILE in this run: what is written is lost at power-off")
 		}
+	} else {
+		s.con.Say("there is no state partition: what is written is lost at power-off")
 	}
 	if s.hand.State != stateKept {
 		err := mount.One(mount.Point{Source: "tmpfs", Target: layout.StateMount, Type: "tmpfs",

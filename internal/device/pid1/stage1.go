@@ -130,7 +130,7 @@ func (s *stage1) mountSystem() error {
 		return fmt.Errorf("find system partition: %w", err)
 	}
 	s.con.Say("system on %s", device.Name)
-	return mount.One(mount.Point{Source: device.Node(), Target: layout.SystemMount, Type: "ext4",
+	return mount.One(mount.Point{Source: device.Node(), Target: layout.SystemMount, Type: device.Super.Type,
 		Flags: unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC})
 }
 

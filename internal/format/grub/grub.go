@@ -12,7 +12,11 @@
 // include/grub/kernel.h and include/grub/i386/pc/{boot,memory}.h, versions
 // 2.06 and 2.12; integers are little-endian.
 //
-// Not done: PXE and El Torito images, Reed-Solomon redundancy (its field stays
+// On a CD the BIOS loads the El Torito boot image: cdboot.img, which loads what
+// follows it, a core image. The same core image is found by the boot code when
+// the CD's image lies on a disk.
+//
+// Not done: PXE images, Reed-Solomon redundancy (its field stays
 // zero, the decompressor then skips the repair), signed modules, a memory disk.
 package grub
 

@@ -261,3 +261,29 @@ func FuzzCoreImage(f *testing.F) {
 		}
 	})
 }
+
+func TestInstallCD(t *testing.T) {
+	boot := make([]byte, SectorSize)
+	boot[510], boot[511] = 0x55, 0xaa
+	cdboot := bytes.Repeat([]byte{9}, CDBootSize)
+	core := bytes.Repeat([]byte{7}, 3*SectorSize+1)
+	const at = 29 * CDBootSize
+	mbr, image, err := InstallCD(boot, cdboot, core, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantMBR, wantCore, err := Install(boot, core, 30*4)
+	if err != nil || !bytes.Equal(mbr, wantMBR) || !bytes.Equal(image, append(cdboot, wantCore...)) {
+		t.Errorf("boot code %x, image of %d bytes, %v", mbr, len(image), err)
+	}
+	for _, wrong := range []func() ([]byte, []byte, error){
+		func() ([]byte, []byte, error) { return InstallCD(boot, cdboot[1:], core, at) },
+		func() ([]byte, []byte, error) { return InstallCD(boot, cdboot, core, at+1) },
+		func() ([]byte, []byte, error) { return InstallCD(boot, cdboot, core, -CDBootSize) },
+		func() ([]byte, []byte, error) { return InstallCD(boot, cdboot, core[:9], at) },
+	} {
+		if _, _, err := wrong(); err == nil {
+			t.Error("wrong input was installed")
+		}
+	}
+}
