@@ -46,7 +46,7 @@ type Input struct {
 	NoCache    bool          // run the scripts though the store has their result
 	Program    digest.Digest // of what makes roots, which is part of the key of a configured root
 
-	// Foresee, when given, is called before scripts run. guess gives the tree as
+	// Foresee, when given, is called before the scripts of most packages run. guess gives the tree as
 	// it would be if they changed nothing; it may be called while they run.
 	Foresee func(guess func() (*tree.Tree, error))
 }
@@ -61,8 +61,9 @@ type Root struct {
 
 // Assemble makes the root.
 func Assemble(ctx context.Context, in Input) (*Root, error) {
+	in, first := inStages(in)
 	packages := newPackages(in.Packages)
-	configured, ran, err := configure(ctx, in, packages)
+	configured, ran, err := configure(ctx, in, first, packages)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +76,9 @@ func Assemble(ctx context.Context, in Input) (*Root, error) {
 }
 
 // configure gives the tree after the maintainer scripts, from the store if it
-// is there, and whether they ran.
-func configure(ctx context.Context, in Input, packages []*pkg) (_ *tree.Tree, ran bool, err error) {
+// is there, and whether they ran. first is the number of packages in the first
+// stage.
+func configure(ctx context.Context, in Input, first int, packages []*pkg) (_ *tree.Tree, ran bool, err error) {
 	if in.Log == nil {
 		in.Log = io.Discard
 	}
@@ -97,7 +99,7 @@ func configure(ctx context.Context, in Input, packages []*pkg) (_ *tree.Tree, ra
 			}
 		}
 	}
-	configured, err := runScripts(ctx, in, packages, merged)
+	configured, err := configureStages(ctx, in, first, packages, merged)
 	if err != nil {
 		return nil, false, err
 	}
@@ -131,19 +133,6 @@ func merge(in Input, packages []*pkg) (*merger, error) {
 	return m, m.finish(0)
 }
 
-// runScripts configures the merged packages in a sandbox.
-func runScripts(ctx context.Context, in Input, packages []*pkg, m *merger) (*tree.Tree, error) {
-	c, err := newConfigurer(in, packages, m)
-	if err != nil {
-		return nil, err
-	}
-	if in.Foresee != nil {
-		before := m.tree.Clone()
-		in.Foresee(func() (*tree.Tree, error) { return before, prune(before, in.Definition, packages) })
-	}
-	return c.inSandbox(ctx, in, m)
-}
-
 // newConfigurer puts dpkg's database, and what else the scripts are to find,
 // into the merged tree.
 func newConfigurer(in Input, packages []*pkg, m *merger) (*configurer, error) {
@@ -160,34 +149,33 @@ func newConfigurer(in Input, packages []*pkg, m *merger) (*configurer, error) {
 	}
 	c := &configurer{
 		db: newDatabase(sorted, conffiles), known: byName(packages), order: packages, merged: m.tree, claims: m.claims, interests: interests,
-		epoch: scriptEpoch(packages), log: in.Log, progress: in.Progress,
+		epoch: scriptEpoch(packages), log: in.Log, progress: in.Progress, total: len(packages), triggers: newTriggerState(),
 	}
 	return c, errors.Join(c.db.install(m.tree, in.Arch, 0), putScaffold(m.tree, in.Definition.Locale))
 }
 
-// inSandbox runs the configurer over the merged tree and gives what comes of it.
-func (c *configurer) inSandbox(ctx context.Context, in Input, m *merger) (_ *tree.Tree, err error) {
+// inSandbox does the work over the tree and gives what comes of it. What was
+// made meanwhile has no time.
+func (c *configurer) inSandbox(ctx context.Context, in Input, lower *tree.Tree, work func(context.Context) error) (_ *tree.Tree, err error) {
 	dir, remove, err := in.Store.TempDir("sandbox-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	c.box, err = sandbox.New(ctx, sandbox.Options{Dir: dir, Lower: m.tree, Pool: filepath.Join(in.Store.Dir(), "pool")})
+	c.box, err = sandbox.New(ctx, sandbox.Options{Dir: dir, Lower: lower, Pool: filepath.Join(in.Store.Dir(), "pool")})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.box.Close()) }()
-	if err := c.run(ctx); err != nil {
+	if err := work(ctx); err != nil {
 		return nil, err
 	}
-	result, err := c.box.Result(func(r io.Reader) (digest.Digest, int64, tree.Content, error) {
-		d, n, err := in.Store.Put(r)
-		return d, n, in.Store.Blob(d), err
-	})
-	if err == nil {
-		restoreTimes(result, c.placed)
+	result, err := c.box.Result(putInStore(in))
+	if err != nil {
+		return nil, err
 	}
-	return result, err
+	restoreTimes(result, c.placed)
+	return result, forgetTimes(result, c.epoch)
 }
 
 // restoreTimes gives files that were put in while scripts ran the package's

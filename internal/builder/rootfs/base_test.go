@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -37,7 +38,9 @@ func openBase(t *testing.T) *base {
 	a := requireArchive(t)
 	b := &base{input: a.input(t, []string{"libcap2-bin"}), store: a.store}
 	b.input.NoCache = false
-	configured, _, err := configure(t.Context(), b.input, newPackages(b.input.Packages))
+	var first int
+	b.input, first = inStages(b.input)
+	configured, _, err := configure(t.Context(), b.input, first, newPackages(b.input.Packages))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +142,17 @@ func (b *base) ours(t *testing.T, debs []testDeb) (*tree.Tree, string, error) {
 		t.Fatal(err)
 	}
 	c.order = all[len(installed):]
-	result, err := c.inSandbox(t.Context(), in, m)
+	lower, added := m.tree, c.order
+	if first := firstStage(added); len(first) == 0 { // as the second stage of a build takes them
+		c.order = all
+		if err := c.resume(snapshot{tree: b.tree}); err != nil {
+			t.Fatal(err)
+		}
+		if lower, err = c.unpackOver(b.tree, arch, added, m); err != nil {
+			return nil, "", err
+		}
+	}
+	result, err := c.inSandbox(t.Context(), in, lower, func(ctx context.Context) error { return c.complete(ctx, added) })
 	return result, said.String(), err
 }
 

@@ -97,6 +97,9 @@ func entryItem(t *tree.Tree, e *tree.Entry) (item, error) {
 		e = t.Get(e.Target)
 	}
 	it := item{kind: e.Kind, mode: e.Mode, owner: fmt.Sprintf("%d:%d", e.UID, e.GID), target: e.Target, mtime: min(e.MTime, lastTime)}
+	if e.MTime <= 0 { // made by a script
+		it.mtime = lastTime
+	}
 	if e.Kind == tree.CharDevice || e.Kind == tree.BlockDevice {
 		it.target = fmt.Sprintf("%d:%d", e.Major, e.Minor)
 	}

@@ -99,8 +99,9 @@ type item struct {
 // configuredItems merges and configures packages as Assemble does.
 func configuredItems(t *testing.T, in Input) map[string]item {
 	t.Helper()
+	in, first := inStages(in)
 	packages := newPackages(in.Packages)
-	configured, _, err := configure(t.Context(), in, packages)
+	configured, _, err := configure(t.Context(), in, first, packages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +113,10 @@ func configuredItems(t *testing.T, in Input) map[string]item {
 			inode = configured.Get(e.Target)
 		}
 		links[inode.Path] = append(links[inode.Path], e.Path)
-		it := item{kind: inode.Kind, mode: inode.Mode, owner: fmt.Sprintf("%d:%d", inode.UID, inode.GID), target: inode.Target, mtime: min(inode.MTime, scriptEpoch(packages))}
+		it := item{kind: inode.Kind, mode: inode.Mode, owner: fmt.Sprintf("%d:%d", inode.UID, inode.GID), target: inode.Target, mtime: inode.MTime}
+		if it.mtime <= 0 { // made by a script
+			it.mtime = scriptEpoch(packages)
+		}
 		for _, x := range inode.Xattrs {
 			it.xattrs += fmt.Sprintf("%s=%x ", x.Name, x.Value)
 		}

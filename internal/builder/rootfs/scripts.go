@@ -29,7 +29,7 @@ const policyRCPath = "usr/sbin/policy-rc.d"
 type configurer struct {
 	box       *sandbox.Sandbox
 	db        *database
-	order     []*pkg     // of configuration
+	order     []*pkg     // of configuration, those of stages before included
 	merged    *tree.Tree // all packages unpacked
 	claims    map[string]claim
 	interests interestList
@@ -38,44 +38,63 @@ type configurer struct {
 	diverted  []diversion  // so far, as dpkg's file has them
 	placed    []tree.Entry // put in while scripts ran
 	epoch     int64        // for SOURCE_DATE_EPOCH
+	settled   int          // packages so far, of all stages
+	total     int          // packages of all stages
 	log       io.Writer
 	progress  progress.Sink
 }
 
-// run does for each package, in order, what dpkg does: preinst, what unpacking
-// depends on, postinst; then triggers, once.
-func (c *configurer) run(ctx context.Context) error {
-	c.triggers = newTriggerState()
-	for n, p := range c.order {
-		c.progress.Report(progress.Event{Task: "configure", Item: p.name, Done: int64(n), Total: int64(len(c.order)), Unit: "packages"})
-		overrides, err := c.readOptional(adminDir + "/statoverride")
-		if err != nil {
-			return err
-		}
-		if err := c.settle(ctx, p, "Pre-Depends"); err != nil {
-			return err
-		}
-		if err := c.preinst(ctx, p); err != nil {
-			return err
-		}
-		if err := c.arrive(ctx, p, parseStatOverrides(overrides)); err != nil {
-			return err
-		}
-		c.activateFor(p)
-		if err := c.settle(ctx, p, "Pre-Depends", "Depends"); err != nil {
-			return err
-		}
-		if err := c.postinst(ctx, p, "configure", ""); err != nil {
-			return err
-		}
-		if err := c.incorporate(); err != nil {
+// install does for each package, in order, what dpkg does: preinst, what
+// unpacking depends on, postinst.
+func (c *configurer) install(ctx context.Context, packages []*pkg) error {
+	for _, p := range packages {
+		c.progress.Report(progress.Event{Task: "configure", Item: p.name, Done: int64(c.settled), Total: int64(c.total), Unit: "packages"})
+		c.settled++
+		if err := c.install1(ctx, p); err != nil {
 			return err
 		}
 	}
+	return c.box.WriteFile(adminDir+"/status", c.db.status(), 0o644)
+}
+
+func (c *configurer) install1(ctx context.Context, p *pkg) error {
+	overrides, err := c.readOptional(adminDir + "/statoverride")
+	if err != nil {
+		return err
+	}
+	if err := c.settle(ctx, p, "Pre-Depends"); err != nil {
+		return err
+	}
+	if err := c.preinst(ctx, p); err != nil {
+		return err
+	}
+	if err := c.arrive(ctx, p, parseStatOverrides(overrides)); err != nil {
+		return err
+	}
+	c.activateFor(p)
+	if err := c.settle(ctx, p, "Pre-Depends", "Depends"); err != nil {
+		return err
+	}
+	if err := c.postinst(ctx, p, "configure", ""); err != nil {
+		return err
+	}
+	return c.incorporate()
+}
+
+// complete configures the last packages, then processes triggers.
+func (c *configurer) complete(ctx context.Context, packages []*pkg) error {
+	if err := c.install(ctx, packages); err != nil {
+		return err
+	}
+	return c.finish(ctx)
+}
+
+// finish processes triggers, once all packages are there.
+func (c *configurer) finish(ctx context.Context) error {
 	if err := c.runTriggers(ctx); err != nil {
 		return err
 	}
-	c.progress.Report(progress.Event{Task: "configure", Done: int64(len(c.order)), Total: int64(len(c.order)), Unit: "packages", End: true})
+	c.progress.Report(progress.Event{Task: "configure", Done: int64(c.total), Total: int64(c.total), Unit: "packages", End: true})
 	return c.box.WriteFile(adminDir+"/status", c.db.status(), 0o644)
 }
 

@@ -16,7 +16,8 @@ const recordKind = "configured"
 // record is the form in which a configured tree is kept in the store: entries
 // whose contents are blobs of the store.
 type record struct {
-	Entries []recordEntry `json:"entries"`
+	Entries  []recordEntry `json:"entries"`
+	Triggers triggerNames  `json:"triggers"` // of a tree whose triggers have not been processed
 }
 
 type recordEntry struct {
@@ -37,8 +38,15 @@ type recordEntry struct {
 // encodeTree puts into the store what it does not have yet: content that was
 // made here, as the package manager's data.
 func encodeTree(t *tree.Tree, st *store.Store) ([]byte, error) {
-	var r record
-	err := t.Walk(func(e *tree.Entry) error {
+	r, err := treeRecord(t, st)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(r)
+}
+
+func treeRecord(t *tree.Tree, st *store.Store) (r record, err error) {
+	err = t.Walk(func(e *tree.Entry) error {
 		if e.Kind == tree.File && e.Size > 0 && !st.Has(e.Digest) {
 			if err := keepContent(e, st); err != nil {
 				return err
@@ -47,10 +55,7 @@ func encodeTree(t *tree.Tree, st *store.Store) ([]byte, error) {
 		r.Entries = append(r.Entries, recordEntry{e.Path, e.Kind, e.Mode, e.UID, e.GID, e.MTime, e.Size, e.Digest, e.Target, e.Major, e.Minor, e.Xattrs})
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(r)
+	return r, err
 }
 
 func keepContent(e *tree.Entry, st *store.Store) error {
@@ -64,25 +69,29 @@ func keepContent(e *tree.Entry, st *store.Store) error {
 
 // decodeTree gives the tree, or nil when the store has lost a content of it.
 func decodeTree(data []byte, st *store.Store) (*tree.Tree, error) {
-	var r record
+	_, t, err := decodeRecord(data, st)
+	return t, err
+}
+
+func decodeRecord(data []byte, st *store.Store) (r record, t *tree.Tree, err error) {
 	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("read cached root: %w", err)
+		return r, nil, fmt.Errorf("read cached root: %w", err)
 	}
-	t := &tree.Tree{}
+	t = &tree.Tree{}
 	for _, e := range r.Entries {
 		entry := tree.Entry{Path: e.Path, Kind: e.Kind, Mode: e.Mode, UID: e.UID, GID: e.GID, MTime: e.MTime, Size: e.Size,
 			Digest: e.Digest, Target: e.Target, Major: e.Major, Minor: e.Minor, Xattrs: e.Xattrs}
 		if e.Kind == tree.File && e.Size > 0 {
 			if !st.Has(e.Digest) {
-				return nil, nil
+				return r, nil, nil
 			}
 			entry.Source = st.Blob(e.Digest)
 		}
 		if err := t.Put(entry); err != nil {
-			return nil, fmt.Errorf("read cached root: %w", err)
+			return r, nil, fmt.Errorf("read cached root: %w", err)
 		}
 	}
-	return t, nil
+	return r, t, nil
 }
 
 // Refs gives the blobs that a record of this package needs; it is made for
