@@ -32,6 +32,7 @@ var floorEdges = map[string][]string{
 // complete as floorEdges.
 var roomEdges = map[string][]string{
 	"foundation/tree":             {"foundation/digest"},
+	"format/bzimage":              {"format/lz4"},
 	"format/debfile":              {"format/ar"},
 	"format/erofs":                {"format/imagetree", "format/lz4"},
 	"format/iso9660":              {"format/imagetree"},
