@@ -37,7 +37,7 @@ var roomEdges = map[string][]string{
 	"format/erofs":                {"format/imagetree", "format/lz4"},
 	"format/iso9660":              {"format/imagetree"},
 	"format/oci":                  {"format/tarball"},
-	"format/squashfs":             {"format/imagetree", "format/zstdblock"},
+	"format/squashfs":             {"format/imagetree", "format/lz4", "format/zstdblock"},
 	"format/tarball":              {"format/imagetree"},
 	"builder/attest":              {"builder/lock"},
 	"builder/distro/deb":          {"builder/definition", "builder/distro/deb/pkginfo", "builder/lock", "builder/store"},

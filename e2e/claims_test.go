@@ -45,14 +45,14 @@ func TestWebIsSmall(t *testing.T) {
 	const most = 25_000_000
 	dir := example(t, "web")
 	must(t, "build", dir)
-	info, err := os.Stat(filepath.Join(dir, "out", "root.squashfs"))
+	info, err := os.Stat(filepath.Join(dir, "out", "root.img"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if info.Size() > most {
-		t.Errorf("root.squashfs has %d bytes, at most %d are promised", info.Size(), most)
+		t.Errorf("root.img has %d bytes, at most %d are promised", info.Size(), most)
 	}
-	t.Logf("root.squashfs: %d bytes", info.Size())
+	t.Logf("root.img: %d bytes", info.Size())
 }
 
 // TestSecondBuild wants only those steps made again that what changed can reach,
@@ -93,7 +93,7 @@ func TestSecondBuild(t *testing.T) {
 		{"nothing", func() {}, ""},
 		{"a file", func() { replace(t, page, "Cut", "Cat") }, "root target disk"},
 		{"an artefact", func() { flip(t, disk) }, "target disk"},
-		{"the root image", func() { flip(t, filepath.Join(dir, "out/root.squashfs")) }, "root"},
+		{"the root image", func() { flip(t, filepath.Join(dir, "out/root.img")) }, "root"},
 		{"the command line", func() {
 			replace(t, filepath.Join(dir, "ashlar.toml"), "[base]", "[kernel]\ncmdline = \"quiet\"\n\n[base]")
 		}, "target disk"},
@@ -118,7 +118,7 @@ func TestDifferenceExplained(t *testing.T) {
 	must(t, "build", a)
 	must(t, "build", b)
 	r := command{args: []string{"diff", filepath.Join(a, "out/disk.img"), filepath.Join(b, "out/disk.img")}}.run(t)
-	const want = "root.squashfs/var/www/html/index.html: content from byte "
+	const want = "root.img/var/www/html/index.html: content from byte "
 	if r.code != 8 || !strings.Contains(r.stdout, want) {
 		t.Errorf("exit code %d, want 8 and %q:\n%s%s", r.code, want, r.stdout, r.stderr)
 	}

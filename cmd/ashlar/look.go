@@ -50,7 +50,7 @@ func (a *app) inspectCommand() *cobra.Command {
 		}
 		defer func() { err = errors.Join(err, image.Close()) }()
 		if image.Kind == pipeline.KindOther {
-			return fmt.Errorf("read image %s: it is no disk, no squashfs image, no initrd and no lock", args[0])
+			return fmt.Errorf("read image %s: it is no disk, no squashfs or EROFS image, no initrd and no lock", args[0])
 		}
 		return a.answer(image, func(w io.Writer) error { return printImage(w, image, files) })
 	}

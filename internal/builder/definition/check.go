@@ -70,12 +70,31 @@ func (d *decoder) checkImage(def *Definition) {
 	if size, err := ParseSize(def.Image.BlockSize); err == nil && size&(size-1) != 0 {
 		d.fail("image.block_size", quote(def.Image.BlockSize)+" is not a power of two", "4K, 8K, … 1M")
 	}
-	const gzipMax = 9
+	d.checkCompressor(def.Image)
+}
+
+// highest is the highest level of a compressor, by format; those that a format
+// does not have are not named.
+var highest = map[string]map[string]int{
+	"squashfs": {"zstd": 22, "gzip": 9, "lz4": 12, "none": 0},
+	"erofs":    {"zstd": 22, "lz4": 12, "none": 0},
+}
+
+func (d *decoder) checkCompressor(i Image) {
+	levels, ok := highest[i.Format]
+	if !ok || i.Compressor == "" || d.bad["image.compressor"] {
+		return
+	}
+	most, ok := levels[i.Compressor]
 	switch {
-	case def.Image.Compressor == "gzip" && def.Image.Level > gzipMax:
-		d.fail("image.level", fmt.Sprintf("%d is out of bounds", def.Image.Level), "gzip has levels 1 to 9; 0 means the best choice")
-	case def.Image.Compressor == "none" && def.Image.Level != 0:
+	case !ok:
+		d.fail("image.compressor", quote(i.Compressor)+" is no compressor of "+i.Format, "one of "+strings.Join(sortedKeys(levels), ", "))
+	case i.Compressor == "none" && i.Level != 0:
 		d.fail("image.level", "has no meaning without compression", "leave it out")
+	case i.Compressor == "none" && i.Format == "erofs" && d.given("image.block_size"):
+		d.fail("image.block_size", "has no meaning without compression", "blocks of erofs have 4K")
+	case i.Level > most && i.Level <= 22:
+		d.fail("image.level", fmt.Sprintf("%d is out of bounds", i.Level), fmt.Sprintf("%s has levels 1 to %d; 0 means the best choice", i.Compressor, most))
 	}
 }
 

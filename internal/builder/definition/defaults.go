@@ -56,6 +56,7 @@ func (d *Definition) complete() {
 	if d.Hostname == "" {
 		d.Hostname = d.Name
 	}
+	d.Image.complete()
 	switch d.Kernel.Package {
 	case "none":
 		d.Kernel.Package = ""
@@ -72,6 +73,19 @@ func (d *Definition) complete() {
 			}
 		}
 		d.Services[name] = s
+	}
+}
+
+// complete sets the compressor that suits the format, and its block size.
+func (i *Image) complete() {
+	if i.Compressor == "" {
+		i.Compressor = map[string]string{"squashfs": "zstd", "erofs": "lz4"}[i.Format]
+	}
+	if i.BlockSize == "" {
+		i.BlockSize = map[string]string{"erofs lz4": "16K", "erofs zstd": "128K", "erofs none": "4K"}[i.Format+" "+i.Compressor]
+	}
+	if i.BlockSize == "" {
+		i.BlockSize = "256K"
 	}
 }
 

@@ -72,7 +72,7 @@ suite = "trixie-backports"
 		},
 		Network: Network{Interfaces: []Interface{{Name: "eth0", RA: true}}},
 		Prune:   Prune{Docs: true, Copyright: true, Man: true, Locales: true, PackageManager: true},
-		Image:   Image{Compressor: "zstd", BlockSize: "256K"},
+		Image:   Image{Format: "squashfs", Compressor: "zstd", BlockSize: "256K", Verity: true},
 		Disk:    Disk{State: "64M", Grow: true},
 		Targets: []string{"disk"},
 	}

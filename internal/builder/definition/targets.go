@@ -34,9 +34,9 @@ func Targets() []Target {
 	return []Target{
 		{Name: targetDisk, Doc: "`disk.img`: a raw disk that starts by BIOS and by UEFI.", Kernel: true, Loader: LoaderDisk},
 		{Name: "iso", Doc: "`disk.iso`: a CD image that starts by BIOS and by UEFI, also from a USB stick; it keeps no state.", Kernel: true, Loader: LoaderDisk, Arches: []string{"amd64"}},
-		{Name: "kernel", Doc: "For a kernel that the emulator starts itself: `vmlinuz` and `initrd`, `root.squashfs` and `modules.squashfs` as the first and second disk, and their command line in `kernel.cmdline`.", Kernel: true},
+		{Name: "kernel", Doc: "For a kernel that the emulator starts itself: `vmlinuz` and `initrd`, `root.img` and `modules.img` as the first and second disk, and their command line in `kernel.cmdline`.", Kernel: true},
 		{Name: "tar", Doc: "`rootfs.tar.zst`: the root as an archive of the pax form, with owners, extended attributes and devices."},
-		{Name: targetRoot, Doc: "Nothing but what every build makes: `root.squashfs` and, with a kernel, `vmlinuz`, `initrd` and `modules.squashfs`."},
+		{Name: targetRoot, Doc: "Nothing but what every build makes: `root.img` and, with a kernel, `vmlinuz`, `initrd` and `modules.img`."},
 	}
 }
 

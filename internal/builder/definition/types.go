@@ -42,7 +42,7 @@ type Definition struct {
 	Network    Network            `toml:"network" doc:"Addresses; default: DHCP and router advertisements on every Ethernet interface."`
 	Sysctl     map[string]string  `toml:"sysctl" doc:"Kernel parameters set at boot, by name with dots, in quotes." example:"net.core.somaxconn" keyform:"sysctl" form:"line"`
 	Prune      Prune              `toml:"prune" doc:"What is left out of the image. Everything listed is on unless set to false."`
-	Image      Image              `toml:"image" doc:"Compression of the root image."`
+	Image      Image              `toml:"image" doc:"Format and compression of the root image and of the modules' image."`
 	Disk       Disk               `toml:"disk" doc:"The disk image."`
 	Targets    []string           `toml:"targets" doc:"What to make of it, see the table below; all is everything that the definition can serve. Default: disk, without a kernel root." enum:"@targets" unique:"true" nonempty:"true"`
 	Tests      []Test             `toml:"tests" doc:"Checks that ashlar test makes against the booted machine."`
@@ -201,11 +201,13 @@ type Prune struct {
 	Keep           []string `toml:"keep" doc:"Paths or patterns kept whatever the other rules say." form:"pathglob" unique:"true"`
 }
 
-// Image is the root image's format.
+// Image is the format of the root image and of the modules' image.
 type Image struct {
-	Compressor string `toml:"compressor" doc:"squashfs compressor." enum:"zstd,gzip,none" default:"zstd"`
-	Level      int    `toml:"level" doc:"Compressor level of the usual scale, zstd 1 to 22 or gzip 1 to 9; 0: the default, for zstd 10 to 14. 19 is for releases." default:"0" min:"0" max:"22"`
-	BlockSize  string `toml:"block_size" doc:"squashfs block size, a power of two from 4K to 1M." default:"256K" form:"size" min:"4K" max:"1M"`
+	Format     string `toml:"format" doc:"File system of the images: squashfs is smaller; erofs is read faster and has equal files as equal blocks in all images." enum:"squashfs,erofs" default:"squashfs"`
+	Compressor string `toml:"compressor" doc:"Compressor: zstd, gzip, lz4 or none for squashfs; zstd (Linux 6.10), lz4 or none for erofs. Default: zstd for squashfs, lz4 for erofs." enum:"zstd,gzip,lz4,none"`
+	Level      int    `toml:"level" doc:"Compressor level of the usual scale, zstd 1 to 22, gzip 1 to 9 or lz4 1 to 12; 0: the default, for zstd 10 to 14. 19 is for releases." default:"0" min:"0" max:"22"`
+	BlockSize  string `toml:"block_size" doc:"Bytes of a file that squashfs compresses together, or the most that a compressed cluster of erofs has: a power of two from 4K to 1M. Default: 256K for squashfs, 16K for erofs with lz4, 128K with zstd." form:"size" min:"4K" max:"1M"`
+	Verity     bool   `toml:"verity" doc:"Append a hash tree by which the kernel checks each block of the images when it reads it (dm-verity); the root hash is on the kernel command line." default:"true"`
 }
 
 // Disk is the disk image.

@@ -32,16 +32,22 @@ var moduleClasses = []moduleClass{
 	{"USB disks and keyboards", []string{"xhci_pci", "ehci_pci", "usb_storage", "uas", "usbhid", "hid_generic"}},
 	{"CDs and DVDs, also of remote consoles", []string{"sr_mod"}},
 	{"network cards", []string{"e1000", "e1000e", "igb", "igc", "ixgbe", "r8169", "tg3", "bnx2"}},
-	{"file systems", []string{"ext4", "squashfs", "overlay", "loop", "isofs"}},
+	{"file systems", []string{"ext4", "overlay", "loop", "isofs"}},
 	{"what ashlar-init uses", []string{"af_packet", "button", "evdev"}},
 }
 
-// needed are the modules without which the root cannot be reached.
-var needed = []string{"ext4", "squashfs", "overlay", "loop"}
+// needed are the modules without which the root cannot be reached, whatever
+// the format of its image.
+var needed = []string{"ext4", "overlay", "loop"}
+
+// hashes are modules that make SHA-256 faster, by the processor: what checks an
+// image takes the fastest that is there when it begins.
+var hashes = []string{"sha256_ssse3", "sha2_ce", "sha256_arm64"}
 
 // Input is all that an initramfs depends on.
 type Input struct {
 	Kernel  *Kernel
+	Image   []string // modules that mount the images; nil: squashfs
 	Modules []string // beyond the usual ones; each must exist
 	Device  tree.Entry
 	Boot    machine.Boot
@@ -101,10 +107,17 @@ func Build(in Input) ([]byte, error) {
 // what it would like to have after it next. Nobody on the machine loads a module
 // when a driver asks for it, as yet.
 func addModules(t *tree.Tree, in Input) ([]string, error) {
-	for _, name := range append(append([]string{}, needed...), in.Modules...) {
+	image := in.Image
+	if image == nil {
+		image = []string{"squashfs"}
+	}
+	for _, name := range slices.Concat(needed, image, in.Modules) {
 		if !in.Kernel.Known(name) {
 			return nil, fmt.Errorf("kernel %s has no module %s", in.Kernel.Release, name)
 		}
+	}
+	if slices.Contains(image, "dm_verity") {
+		image = slices.Concat(hashes, image)
 	}
 	var order []string
 	seen := map[string]bool{}
@@ -148,7 +161,7 @@ func addModules(t *tree.Tree, in Input) ([]string, error) {
 			return nil, err
 		}
 	}
-	err := addAll(in.Modules)
+	err := addAll(slices.Concat(image, in.Modules))
 	return order, err
 }
 

@@ -32,7 +32,7 @@ var boot = machine.Boot{Version: machine.Version, Name: "test", RootMode: "overl
 // input is one with the modules that every machine needs built in.
 func input(t testing.TB, modules map[string][]byte, wanted ...string) Input {
 	return Input{
-		Kernel: findKernel(t, kernelTree(t, moduleDirs[0], modules, needed...)), Modules: wanted,
+		Kernel: findKernel(t, kernelTree(t, moduleDirs[0], modules, append([]string{"squashfs"}, needed...)...)), Modules: wanted,
 		Device: tree.NewFile("ashlar-init", 0o644, []byte("the device binary")), Boot: boot, Epoch: epoch,
 	}
 }
@@ -225,7 +225,10 @@ func TestJudges(t *testing.T) {
 func TestDebianKernel(t *testing.T) {
 	files := treeOf(t, testenv.Debian(t, "stable").CloudKernel(t))
 	k := findKernel(t, files)
-	in := Input{Kernel: k, Modules: []string{"nf_tables"}, Device: tree.NewFile("init", 0o755, []byte("x")), Boot: boot, Epoch: epoch}
+	in := Input{
+		Kernel: k, Image: []string{"erofs", "dm_verity"}, Modules: []string{"nf_tables"},
+		Device: tree.NewFile("init", 0o755, []byte("x")), Boot: boot, Epoch: epoch,
+	}
 	archive := build(t, in)
 	if !bytes.Equal(archive, build(t, in)) {
 		t.Error("two builds differ")
@@ -256,10 +259,13 @@ func TestDebianKernel(t *testing.T) {
 		name, _ := kmod.Name(file)
 		loaded[name] = true
 	}
-	for _, name := range append([]string{"virtio_blk", "virtio_net", "virtio_pci", "nf_tables"}, needed...) {
+	for _, name := range append([]string{"virtio_blk", "virtio_net", "virtio_pci", "nf_tables", "erofs", "dm_verity", "sha256_ssse3"}, needed...) {
 		if !loaded[name] && !k.builtin[name] {
 			t.Errorf("%s is not loaded", name)
 		}
+	}
+	if loaded["squashfs"] {
+		t.Error("squashfs is loaded, and no image is in it")
 	}
 	const few, many = 10, 200
 	if len(order) < few || len(order) > many {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"runtime"
 
-	"ashlar/internal/format/squashfs"
+	"ashlar/internal/contract/layout"
 	"ashlar/internal/foundation/progress"
 	"ashlar/internal/foundation/tree"
 )
@@ -27,17 +27,18 @@ func (b *build) newAhead(ctx context.Context) *ahead {
 
 // start takes the guess; it does not wait.
 func (a *ahead) start(guess func() (*tree.Tree, error)) {
-	opt, err := a.b.squashOptions(progress.Discard{})
-	if err != nil || opt.Cache == nil {
+	w, err := imageWriterOf(a.b.p.def.Image)
+	if err != nil || a.b.env.NoCache {
 		return
 	}
 	// One processor is for the scripts.
-	opt.Workers = max(1, a.workers()-1)
+	opt := a.b.imageOptions(layout.GenRoot, progress.Discard{})
+	opt.workers = max(1, a.workers()-1)
 	a.done = make(chan struct{})
 	go func() {
 		defer close(a.done)
 		if t, err := guess(); err == nil {
-			_, _ = squashfs.Write(a.ctx, nowhere{}, t, opt) // what fails here fails again where it is told
+			_ = w.write(a.ctx, nowhere{}, t, opt) // what fails here fails again where it is told
 		}
 	}()
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -22,11 +23,9 @@ import (
 	"ashlar/internal/builder/target"
 	"ashlar/internal/contract/imageinfo"
 	"ashlar/internal/contract/layout"
-	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/progress"
 	"ashlar/internal/foundation/tree"
-	"ashlar/internal/foundation/uuid"
 )
 
 // BuildOptions says what to build and where to put it.
@@ -187,6 +186,7 @@ func (b *build) unpack(ctx context.Context, packages []lock.Package, sink progre
 // rootSide is what a generation has of the root.
 type rootSide struct {
 	image    tree.Entry
+	verity   []imageinfo.Verity // of the image, if it has a hash tree
 	packages []imageinfo.Package
 	tree     *tree.Tree // nil when the image is that of the last build; see rootTree
 }
@@ -197,16 +197,16 @@ func (b *build) root(ctx context.Context, out string) (rootSide, error) {
 	if image, ok := b.reuse(stepRoot, out, layout.GenRoot); ok {
 		b.did(stepConfigure, false)
 		b.did(stepRoot, false)
-		return rootSide{image: image, packages: b.last.Manifest.Packages}, nil
+		return rootSide{image: image, verity: verityOf(b.last.Manifest.Verity, layout.GenRoot), packages: b.last.Manifest.Packages}, nil
 	}
 	root, err := b.assemble(ctx)
 	if err != nil {
 		return rootSide{}, err
 	}
 	b.did(stepConfigure, root.Configured)
-	image, err := b.squash(ctx, layout.GenRoot, root.Tree, b.env.Progress)
+	image, verity, err := b.writeImage(ctx, layout.GenRoot, root.Tree, b.env.Progress)
 	b.did(stepRoot, true)
-	return rootSide{image, root.Packages, root.Tree}, err
+	return rootSide{image, verity, root.Packages, root.Tree}, err
 }
 
 func (b *build) assemble(ctx context.Context) (*rootfs.Root, error) {
@@ -257,49 +257,13 @@ type generation struct {
 
 // uuid derives an identity from the name, the label and the lock.
 func (b *build) uuid(label string) string {
-	return uuid.Derive(b.p.def.Name, label, b.p.sum.String()).String()
-}
-
-// squash writes a tree as a squashfs image into the work directory.
-func (b *build) squash(ctx context.Context, name string, t *tree.Tree, sink progress.Sink) (e tree.Entry, err error) {
-	opt, err := b.squashOptions(sink)
-	if err != nil {
-		return e, err
-	}
-	path := filepath.Join(b.dir, name)
-	f, err := os.Create(path)
-	if err != nil {
-		return e, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := squashfs.Write(ctx, f, t, opt); err != nil {
-		return e, b.env.noStoreRoom(fmt.Errorf("write %s: %w", name, err))
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return e, err
-	}
-	d, size, err := digest.Reader(f)
-	return tree.Entry{Path: name, Kind: tree.File, Mode: 0o444, Size: size, Digest: d, Source: tree.HostFile(path)}, err
-}
-
-func (b *build) squashOptions(sink progress.Sink) (opt squashfs.Options, err error) {
-	opt = squashfs.Options{Epoch: b.epoch, Workers: b.env.Workers, Progress: sink}
-	if opt.Compressor, err = compressorOf(b.p.def.Image); err != nil {
-		return opt, err
-	}
-	if opt.BlockSize, err = blockSizeOf(b.p.def.Image); err != nil {
-		return opt, err
-	}
-	if !b.env.NoCache {
-		opt.Cache = blockCache{b.env.Store}
-	}
-	return opt, nil
+	return b.identity(label).String()
 }
 
 // startLine is the kernel command line of one generation: the machine mounts
 // the images beside the kernel that runs, however many generations there are.
 func (b *build) startLine(gen *generation) string {
-	return b.cmdline() + " " + layout.ParamGeneration + "=" + gen.id
+	return b.cmdline() + trusted(gen.manifest.Verity) + " " + layout.ParamGeneration + "=" + gen.id
 }
 
 // cmdline is the kernel command line but for the generation, which is named by
@@ -317,7 +281,7 @@ func (b *build) describe(gen *generation, root rootSide, kernel kernelSide) erro
 	m := imageinfo.Manifest{
 		Version: imageinfo.Version, Name: b.p.def.Name, Arch: b.arch, Lock: b.p.sum.String(), Epoch: b.epoch,
 		Cmdline: b.cmdline(), Init: b.p.def.Init, Tool: b.env.Version, Encoder: b.p.lock.Encoder, Packages: root.packages,
-		Kernel: kernel.Release,
+		Kernel: kernel.Release, Format: b.p.def.Image.Format, Verity: slices.Concat(root.verity, kernel.Verity),
 	}
 	for _, name := range sortedKeys(gen.files) {
 		e := gen.files[name]

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -21,14 +20,13 @@ import (
 	"ashlar/internal/contract/layout"
 	"ashlar/internal/format/cpio"
 	"ashlar/internal/format/iso9660"
-	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
 )
 
 // Image is a file that Inspect and Diff look into: its parts as trees.
 type Image struct {
-	Kind     string               `json:"kind"` // "disk", "squashfs", "initrd", "lock", "file"
+	Kind     string               `json:"kind"` // "disk", "squashfs", "erofs", "initrd", "lock", "file"
 	Size     int64                `json:"size"`
 	Digest   digest.Digest        `json:"sha256"`
 	Parts    []ImagePart          `json:"parts,omitempty"`
@@ -54,7 +52,7 @@ type ImagePart struct {
 // Close ends the reading.
 func (i *Image) Close() error { return i.file.Close() }
 
-// OpenImage looks at a file: a lock, a disk image, a squashfs image, an initrd
+// OpenImage looks at a file: a lock, a disk image, a squashfs or EROFS image, an initrd
 // or else. What cannot be read twice, as a pipe, is refused before it is opened.
 func OpenImage(name string) (*Image, error) {
 	f, err := openFile(name)
@@ -145,8 +143,9 @@ func kinds() []kind {
 		return func(_ string, head []byte) bool { return len(head) >= at && bytes.HasPrefix(head[at:], []byte(text)) }
 	}
 	return []kind{
-		{"squashfs", magic(0, "hsqs"), func(i *Image, f *os.File, size int64) error { return i.addSquashfs("root", f, 0, size) }},
 		{"iso", magic(iso9660.SystemArea+1, "CD001"), func(i *Image, f *os.File, size int64) error { return i.addISO(f, size) }},
+		{"squashfs", magic(0, squashfsMagic), (*Image).addRoot},
+		{"erofs", magic(erofsMagicAt, erofsMagic), (*Image).addRoot},
 		{"disk", magic(512, "EFI PART"), func(i *Image, f *os.File, size int64) error { return i.addDisk(f, size) }},
 		{"initrd", magic(0, zstdMagic), (*Image).addInitrd},
 		{"lock", isLock, (*Image).addLock},
@@ -210,19 +209,6 @@ func (i *Image) addPart(name, format string, offset, size int64, t *tree.Tree) {
 	i.Parts = append(i.Parts, p)
 }
 
-func (i *Image) addSquashfs(name string, r io.ReaderAt, offset, size int64) error {
-	reader, err := squashfs.Open(r, size)
-	if err != nil {
-		return err
-	}
-	t, err := reader.Tree()
-	if err != nil {
-		return err
-	}
-	i.addPart(name, "squashfs", offset, size, t)
-	return nil
-}
-
 // addISO reads the files of a CD, the EFI system partition and the images that
 // generations hold.
 func (i *Image) addISO(r io.ReaderAt, size int64) error {
@@ -278,17 +264,9 @@ func (i *Image) addGenerations(t *tree.Tree) error {
 				return fmt.Errorf("read %s: %w", name, err)
 			}
 			i.Manifest = append(i.Manifest, m)
-		case strings.HasSuffix(name, ".squashfs"):
-			r, err := e.Open()
-			if err != nil {
+		case path.Base(name) == layout.GenRoot || path.Base(name) == layout.GenModules:
+			if err := i.addImageOf(path.Base(name), e); err != nil {
 				return err
-			}
-			at, ok := r.(io.ReaderAt)
-			if !ok {
-				return fmt.Errorf("read %s: its content can't be read at an offset", name)
-			}
-			if err := i.addSquashfs(path.Base(name), at, 0, e.Size); err != nil {
-				return fmt.Errorf("read %s: %w", name, err)
 			}
 		}
 	}

@@ -193,7 +193,7 @@ func (e *Env) Plan(ctx context.Context, dir string, opt BuildOptions) (*Plan, er
 	step("fetch", "%d packages, %d bytes that the store lacks", missing, bytes)
 	step("unpack", "%d packages", len(a.Packages)+len(a.Kernel)+len(loaders))
 	step("assemble", "root of %d packages, init %s, no time after %s", len(a.Packages), p.def.Init, time.Unix(epoch, 0).UTC().Format(time.RFC3339))
-	step("compress", "root image, squashfs %s, blocks of %s", p.def.Image.Compressor, p.def.Image.BlockSize)
+	step("compress", "root image, %s", described(p.def.Image))
 	if len(a.Kernel) > 0 {
 		step("initramfs", "for %s", a.Kernel[0].Name)
 	}

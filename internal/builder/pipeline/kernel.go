@@ -18,8 +18,9 @@ import (
 // kernelSide is what a generation has of a kernel: the kernel itself, the image
 // of its modules and the initramfs, as blobs of the store. Zero: there is none.
 type kernelSide struct {
-	Release string           `json:"release"`
-	Files   []imageinfo.File `json:"files"`
+	Release string             `json:"release"`
+	Files   []imageinfo.File   `json:"files"`
+	Verity  []imageinfo.Verity `json:"verity,omitempty"` // of the modules' image, if it has a hash tree
 }
 
 func (k kernelSide) entries(st *store.Store) map[string]tree.Entry {
@@ -111,26 +112,30 @@ func (b *build) makeKernel(ctx context.Context) (kernelSide, error) {
 	if err != nil {
 		return kernelSide{}, err
 	}
-	modules, err := b.squash(ctx, layout.GenModules, moduleTree, sink)
+	writer, err := b.imageWriter(kernel.Release)
 	if err != nil {
 		return kernelSide{}, err
 	}
-	initrd, err := b.initrd(kernel)
+	modules, verity, err := b.writeImage(ctx, layout.GenModules, moduleTree, sink)
+	if err != nil {
+		return kernelSide{}, err
+	}
+	initrd, err := b.initrd(kernel, writer.modules(b.p.def.Image))
 	if err != nil {
 		return kernelSide{}, err
 	}
 	image := kernel.Image
 	image.Path = layout.GenKernel
-	return b.keepKernel(kernel.Release, initrd, image, modules)
+	return b.keepKernel(kernelSide{Release: kernel.Release, Verity: verity}, initrd, image, modules)
 }
 
-func (b *build) initrd(kernel *initramfs.Kernel) (e tree.Entry, err error) {
+func (b *build) initrd(kernel *initramfs.Kernel, images []string) (e tree.Entry, err error) {
 	device, err := devicebin.Entry(b.arch)
 	if err != nil {
 		return e, err
 	}
 	data, err := initramfs.Build(initramfs.Input{
-		Kernel: kernel, Modules: b.p.def.Kernel.Modules, Device: device, Epoch: b.epoch,
+		Kernel: kernel, Image: images, Modules: b.p.def.Kernel.Modules, Device: device, Epoch: b.epoch,
 		Boot: machine.Boot{
 			Version: machine.Version, Name: b.p.def.Name, RootMode: b.p.def.Root.Mode, Init: b.p.def.Init, DiskWait: 30,
 			System: "UUID=" + b.uuid(layout.PartSystem), State: "UUID=" + b.uuid(layout.PartState),
@@ -140,8 +145,7 @@ func (b *build) initrd(kernel *initramfs.Kernel) (e tree.Entry, err error) {
 }
 
 // keepKernel puts files into the store.
-func (b *build) keepKernel(release string, files ...tree.Entry) (kernelSide, error) {
-	k := kernelSide{Release: release}
+func (b *build) keepKernel(k kernelSide, files ...tree.Entry) (kernelSide, error) {
 	for _, e := range files {
 		r, err := e.Open()
 		if err != nil {

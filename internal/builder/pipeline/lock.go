@@ -105,13 +105,13 @@ func keepers(old *lock.Lock, opt LockOptions) map[string]map[string]string {
 
 // chooseInputs reads the archives and resolves what the definition asks for.
 func (e *Env) chooseInputs(ctx context.Context, def *definition.Definition, dir string, keep map[string]map[string]string, tools ToolSet) (*lock.Lock, error) {
-	encoder, err := compressorOf(def.Image)
+	images, err := imageWriterOf(def.Image)
 	if err != nil {
 		return nil, err
 	}
 	made := &lock.Lock{
 		Version: lock.Version, Name: def.Name, Definition: def.InputDigest(),
-		Encoder: encoder.Name(), Arches: map[string]lock.Arch{},
+		Encoder: images.encoder, Arches: map[string]lock.Arch{},
 	}
 	for _, arch := range def.Arch {
 		indexes, err := e.fetchIndexes(ctx, def, dir, arch)

@@ -16,28 +16,11 @@ import (
 	"ashlar/internal/builder/lock"
 	"ashlar/internal/builder/store"
 	"ashlar/internal/contract/imageinfo"
-	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/atomicfile"
 	"ashlar/internal/foundation/digest"
 )
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-func compressorOf(i definition.Image) (squashfs.Compressor, error) {
-	c, err := squashfs.NewCompressor(i.Compressor, i.Level)
-	if err != nil {
-		return nil, fmt.Errorf("image: %w", err)
-	}
-	return c, nil
-}
-
-func blockSizeOf(i definition.Image) (int, error) {
-	n, err := definition.ParseSize(i.BlockSize)
-	if err != nil {
-		return 0, fmt.Errorf("image.block_size: %w", err)
-	}
-	return int(n), nil
-}
 
 type diskSize struct{ system, state int64 }
 

@@ -94,12 +94,12 @@ func (e *Env) load(dir string) (*project, error) {
 // checkEncoder holds a build to the block compressor that the lock names:
 // another one, or another version, gives other bytes.
 func checkEncoder(l *lock.Lock, def *definition.Definition) error {
-	c, err := compressorOf(def.Image)
+	w, err := imageWriterOf(def.Image)
 	if err != nil {
 		return err
 	}
-	if c.Name() != l.Encoder {
-		return fmt.Errorf("%w: it names the encoder %q, a build would use %q", lock.ErrStale, l.Encoder, c.Name())
+	if w.encoder != l.Encoder {
+		return fmt.Errorf("%w: it names the encoder %q, a build would use %q", lock.ErrStale, l.Encoder, w.encoder)
 	}
 	return nil
 }

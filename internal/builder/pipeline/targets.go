@@ -14,7 +14,6 @@ import (
 	"ashlar/internal/builder/definition"
 	"ashlar/internal/builder/lock"
 	"ashlar/internal/contract/imageinfo"
-	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -189,13 +188,11 @@ func (b *build) rootTree(gen *generation) (*tree.Tree, error) {
 	if !ok {
 		return nil, errors.New("read root image: its content can't be read at an offset")
 	}
-	image, err := squashfs.Open(at, gen.root.image.Size)
-	if err == nil {
-		gen.root.tree, err = image.Tree()
-	}
+	image, err := readImageOf(at, gen.root.image.Size)
 	if err != nil {
 		return nil, fmt.Errorf("read root image: %w", err)
 	}
+	gen.root.tree = image.tree
 	return gen.root.tree, nil
 }
 

@@ -18,8 +18,10 @@ type Manifest struct {
 	Cmdline  string    `json:"cmdline"`
 	Init     string    `json:"init"`
 	Tool     string    `json:"tool"`    // version of ashlar
-	Encoder  string    `json:"encoder"` // compressor of the root image: name, version, level, block size
-	Files    []File    `json:"files"`   // of the generation, sorted by name, without the manifest
+	Encoder  string    `json:"encoder"` // layout and compressor of the images, with their versions, and level
+	Format   string    `json:"format"`  // of the images: "squashfs" or "erofs"
+	Verity   []Verity  `json:"verity,omitempty"`
+	Files    []File    `json:"files"` // of the generation, sorted by name, without the manifest
 	Packages []Package `json:"packages"`
 }
 
@@ -28,6 +30,15 @@ type File struct {
 	Name   string        `json:"name"`
 	Size   int64         `json:"size"`
 	Digest digest.Digest `json:"sha256"`
+}
+
+// Verity tells of an image that ends with a hash tree of dm-verity: its superblock
+// stands behind the image's own blocks.
+type Verity struct {
+	Name   string        `json:"name"`   // among Files
+	Blocks int64         `json:"blocks"` // of 4096 bytes, without the tree
+	Salt   string        `json:"salt"`   // hexadecimal
+	Root   digest.Digest `json:"root"`   // the digest that all of it hangs on
 }
 
 // Package is one installed package.

@@ -21,8 +21,8 @@ const (
 	GenerationsDir = "ashlar/generations" // one directory a generation, named by its digest's first 16 digits
 	GenKernel      = "vmlinuz"
 	GenInitrd      = "initrd"
-	GenRoot        = "root.squashfs"
-	GenModules     = "modules.squashfs" // kernel modules, mounted at /usr/lib/modules
+	GenRoot        = "root.img"    // squashfs or EROFS, perhaps with a hash tree behind it
+	GenModules     = "modules.img" // likewise: kernel modules, mounted at /usr/lib/modules
 	GenManifest    = "manifest.json"
 	GrubConfig     = "boot/grub/grub.cfg"
 )
@@ -34,6 +34,7 @@ const (
 	ParamRoot       = "ashlar.root"       // device that is the root image itself, of squashfs or ext4: there is no system partition then
 	ParamModules    = "ashlar.modules"    // with ParamRoot: device that is the image of the kernel's modules
 	ParamState      = "ashlar.state"      // UUID=… or LABEL=… or "none"
+	ParamVerity     = "ashlar.verity"     // NAME:BLOCKS:ROOT,… of images with a hash tree: machine.Verity
 	ParamConsole    = "ashlar.console"    // "quiet" keeps service output off the console
 )
 

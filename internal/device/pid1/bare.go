@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ashlar/internal/contract/layout"
-	"ashlar/internal/device/mount"
 )
 
 // modulesDir is where programs look for the kernel's modules.
@@ -24,18 +23,20 @@ type bareRoot struct {
 
 func (b bareRoot) given() bool { return b.root != "" }
 
-// mountBare mounts a device that is an image, read-only.
-func (s *stage1) mountBare(spec, target string, flags uintptr) error {
+// mountBare mounts a device that is an image, read-only. By name the kernel
+// command line may know its hash tree.
+func (s *stage1) mountBare(spec, name, target string, flags uintptr) error {
 	device, err := s.wait(spec, time.Duration(s.boot.DiskWait)*time.Second)
 	if err != nil {
 		return fmt.Errorf("find image: %w", err)
 	}
-	kind, err := imageType(device.Node())
+	s.con.Say("image %s on %s", name, device.Name)
+	f, err := os.Open(device.Node())
 	if err != nil {
-		return err
+		return fmt.Errorf("read image: %w", err)
 	}
-	s.con.Say("image %s on %s", kind, device.Name)
-	return mount.One(mount.Point{Source: device.Node(), Target: target, Type: kind, Flags: unix.MS_RDONLY | flags})
+	defer f.Close()
+	return s.mountImageOn(f, name, target, flags)
 }
 
 // mountBareModules may fail: the machine runs without.
@@ -46,7 +47,7 @@ func (s *stage1) mountBareModules() error {
 	target := newRoot + modulesDir
 	err := os.MkdirAll(target, 0o755)
 	if err == nil {
-		err = s.mountBare(s.bare.modules, target, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC)
+		err = s.mountBare(s.bare.modules, layout.GenModules, target, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC)
 	}
 	if err != nil {
 		s.problem(fmt.Errorf("mount kernel modules: %w", err))
@@ -62,6 +63,7 @@ var imageTypes = []struct {
 	magic string
 }{
 	{"squashfs", 0, "hsqs"},
+	{"erofs", 1024, "\xe2\xe1\xf5\xe0"},
 	{"ext4", 1024 + 0x38, "\x53\xef"},
 }
 
@@ -81,5 +83,5 @@ func imageType(path string) (string, error) {
 			return t.kind, nil
 		}
 	}
-	return "", fmt.Errorf("read image %s: it is neither squashfs nor ext4; is %s the right device?", path, layout.ParamRoot)
+	return "", fmt.Errorf("read image %s: it is neither squashfs nor EROFS nor ext4; is %s the right device?", path, layout.ParamRoot)
 }

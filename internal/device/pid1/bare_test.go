@@ -33,7 +33,7 @@ func TestImageType(t *testing.T) {
 			t.Errorf("%s: %q, %v", want, got, err)
 		}
 	}
-	if _, err := imageType(other); err == nil || !strings.Contains(err.Error(), "neither squashfs nor ext4") {
+	if _, err := imageType(other); err == nil || !strings.Contains(err.Error(), "neither squashfs nor EROFS nor ext4") {
 		t.Errorf("zeros: %v", err)
 	}
 	if _, err := imageType(filepath.Join(dir, "in")); err == nil {

@@ -157,24 +157,14 @@ func (s *stage1) generation() (string, error) {
 
 func (s *stage1) mountImage() error {
 	if s.bare.given() {
-		return s.mountBare(s.bare.root, layout.ImageMount, unix.MS_NODEV)
+		return s.mountBare(s.bare.root, layout.GenRoot, layout.ImageMount, unix.MS_NODEV)
 	}
 	dir, err := s.generation()
 	if err != nil {
 		return err
 	}
 	s.con.Say("generation %s", s.hand.Generation)
-	return mountFile(filepath.Join(dir, layout.GenRoot), layout.ImageMount, unix.MS_NODEV)
-}
-
-// mountFile mounts a squashfs image by way of a loop device.
-func mountFile(image, target string, flags uintptr) error {
-	loop, err := block.AttachLoop(image)
-	if err != nil {
-		return err
-	}
-	defer loop.Close()
-	return mount.One(mount.Point{Source: loop.Name(), Target: target, Type: "squashfs", Flags: unix.MS_RDONLY | flags})
+	return s.mountFile(filepath.Join(dir, layout.GenRoot), layout.ImageMount, unix.MS_NODEV)
 }
 
 // mountModules puts the kernel's modules where programs look for them. The
@@ -194,7 +184,7 @@ func (s *stage1) mountModules() error {
 	target := newRoot + modulesDir
 	err = os.MkdirAll(target, 0o755)
 	if err == nil {
-		err = mountFile(image, target, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC)
+		err = s.mountFile(image, target, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC)
 	}
 	if err != nil {
 		s.problem(fmt.Errorf("mount kernel modules: %w", err))

@@ -26,7 +26,7 @@ const (
 	direntSize     = 12
 	maxName        = imagetree.MaxName
 	maxTarget      = imagetree.MaxTarget
-	maxLabel       = 15
+	MaxLabel       = 15        // bytes of a volume's name
 	nullBlock      = 1<<32 - 1 // address of a chunk of zeros that is not stored
 	maxBlocks      = 1<<32 - 1
 )

@@ -14,6 +14,11 @@ import (
 	"ashlar/internal/foundation/uuid"
 )
 
+// Layout is the version of how images are laid out: the order of everything, and
+// what stands behind an inode. Images of one tree, compressor and options are equal
+// as long as it is the same; the lock names it.
+const Layout = 1
+
 // BlockCache keeps compressed segments between runs. Keys are 64 hexadecimal
 // digits, derived from the plain bytes and the compressor's name. The writer
 // checks what it gets back, so a damaged value costs time and nothing else. Both
@@ -85,8 +90,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("fragments without a compressor")
 	case o.Epoch < 0:
 		return o, fmt.Errorf("epoch %d is before 1970", o.Epoch)
-	case len(o.Label) > maxLabel || strings.ContainsRune(o.Label, 0):
-		return o, fmt.Errorf("label %q: at most %d bytes, none of them 0", o.Label, maxLabel)
+	case len(o.Label) > MaxLabel || strings.ContainsRune(o.Label, 0):
+		return o, fmt.Errorf("label %q: at most %d bytes, none of them 0", o.Label, MaxLabel)
 	}
 	return o, nil
 }

@@ -28,6 +28,7 @@ type Compressor interface {
 // Compressor numbers of the superblock.
 const (
 	idGzip = 1
+	idLZ4  = 5
 	idZstd = 6
 )
 
@@ -35,9 +36,9 @@ const (
 // holds the two together. With another version blocks may come out otherwise.
 const libraryVersion = "1.20.3"
 
-// NewCompressor gives the compressor of a definition: "zstd", "gzip" or
-// "none", with a level of its usual scale (zstd 1–22, gzip 1–9); 0 is the level
-// that is quick for its size.
+// NewCompressor gives the compressor of a definition: "zstd", "gzip",
+// "lz4" or "none", with a level of its usual scale (zstd 1–22, gzip 1–9, lz4 1–12);
+// 0 is the level that is quick for its size.
 func NewCompressor(name string, level int) (Compressor, error) {
 	switch name {
 	case "zstd":
@@ -52,13 +53,15 @@ func NewCompressor(name string, level int) (Compressor, error) {
 			level = zlib.BestCompression
 		}
 		return Gzip(level)
+	case "lz4":
+		return LZ4(level)
 	case "none":
 		if level != 0 {
 			return nil, fmt.Errorf("compressor none has no level %d", level)
 		}
 		return None(), nil
 	}
-	return nil, fmt.Errorf("compressor %q: want zstd, gzip or none", name)
+	return nil, fmt.Errorf("compressor %q: want zstd, gzip, lz4 or none", name)
 }
 
 // zstdLevels maps the usual scale to the encoder's levels, each standing for

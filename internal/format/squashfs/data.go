@@ -13,13 +13,6 @@ import (
 	"ashlar/internal/foundation/progress"
 )
 
-// Where a fragment block may end: from half full on. Lower means steadier
-// boundaries, higher means fuller blocks; see packTails.
-const (
-	fillNumerator   = 1
-	fillDenominator = 2
-)
-
 // fragmentEntry is one row of the fragment table.
 type fragmentEntry struct {
 	Start  uint64 // offset in the image

@@ -17,6 +17,7 @@ type decompress func(packed []byte, limit int) ([]byte, error)
 // decompressors has a maker for every compressor number that is read.
 var decompressors = map[uint16]func() (decompress, error){
 	idGzip: func() (decompress, error) { return inflate, nil },
+	idLZ4:  func() (decompress, error) { return unlz4, nil },
 	idZstd: newUnzstd,
 }
 

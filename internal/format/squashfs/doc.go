@@ -25,6 +25,6 @@
 //
 // # What it does not do
 //
-// lzma, lzo, lz4 and xz are neither written nor read. ACLs (system.*) have no
+// lzma, lzo and xz are neither written nor read. ACLs (system.*) have no
 // place in the format and are refused. Nothing is appended to an existing image.
 package squashfs

@@ -32,7 +32,7 @@ func mount(t testing.TB, data []byte) string {
 }
 
 func TestUnsquashfs(t *testing.T) {
-	for _, name := range []string{"zstd", "gzip", "none"} {
+	for _, name := range []string{"zstd", "gzip", "lz4", "none"} {
 		tr := imagetest.Sample(t)
 		data, _ := writeImage(t, tr, Options{Compressor: compressor(t, name, 0), BlockSize: 128 << 10})
 		if diff := imagetest.Differences(t, tr, unsquash(t, data)); diff != "" {
@@ -42,7 +42,7 @@ func TestUnsquashfs(t *testing.T) {
 }
 
 func TestKernel(t *testing.T) {
-	for _, name := range []string{"zstd", "gzip", "none"} {
+	for _, name := range []string{"zstd", "gzip", "lz4", "none"} {
 		for _, blockSize := range []int{minBlockSize, maxBlockSize} {
 			tr := imagetest.Sample(t)
 			data, _ := writeImage(t, tr, Options{Compressor: compressor(t, name, 0), BlockSize: blockSize})
@@ -73,6 +73,8 @@ func TestReadsForeignImage(t *testing.T) {
 	for _, args := range [][]string{
 		{"-comp", "zstd"},
 		{"-comp", "gzip", "-b", "4096"},
+		{"-comp", "lz4"},
+		{"-comp", "lz4", "-Xhc", "-b", "64K"},
 		{"-comp", "gzip", "-Xstrategy", "huffman_only"}, // has an options block
 		{"-no-fragments"},
 		{"-always-use-fragments", "-b", "1M"},

@@ -151,7 +151,7 @@ func (p *plan) packTails(blockSize int) {
 		}
 		c.words = make([]uint32, size/int64(blockSize))
 	}
-	starts := packTails(tails, blockSize, blockSize*fillNumerator/fillDenominator)
+	starts := packTails(tails, blockSize)
 	p.packs = len(starts)
 	var offset uint32
 	for i, c := range owners {

@@ -32,7 +32,7 @@ const (
 // Info is what the superblock says.
 type Info struct {
 	BlockSize  int
-	Compressor uint16 // 1 gzip, 6 zstd
+	Compressor uint16 // 1 gzip, 5 lz4, 6 zstd
 	Inodes     uint32
 	Fragments  uint32
 	Time       int64 // of making, seconds since 1970
@@ -60,7 +60,7 @@ func open(r io.ReaderAt, size int64) (*Reader, error) {
 	rd := &Reader{r: r, super: super, blocks: recent[int64, metaBlock]{room: keepMetadata}, packs: recent[uint32, []byte]{room: keepFragments}}
 	newDecompress, ok := decompressors[super.Compressor]
 	if !ok {
-		return nil, fmt.Errorf("compressor %d is not read, only gzip (1) and zstd (6)", super.Compressor)
+		return nil, fmt.Errorf("compressor %d is not read, only gzip (1), lz4 (5) and zstd (6)", super.Compressor)
 	}
 	if rd.un, err = newDecompress(); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 )
 
 func TestRoundTrip(t *testing.T) {
-	for _, name := range []string{"zstd", "gzip", "none"} {
+	for _, name := range []string{"zstd", "gzip", "lz4", "none"} {
 		for _, blockSize := range []int{minBlockSize, 128 << 10, maxBlockSize} {
 			tr := imagetest.Sample(t)
 			data, _ := writeImage(t, tr, Options{Compressor: compressor(t, name, 0), BlockSize: blockSize})
@@ -81,7 +81,7 @@ func TestStats(t *testing.T) {
 
 // TestSameBytes writes one tree under different conditions that must not show.
 func TestSameBytes(t *testing.T) {
-	for _, name := range []string{"zstd", "gzip"} {
+	for _, name := range []string{"zstd", "gzip", "lz4"} {
 		for seed := range uint64(4) {
 			tr := imagetest.Random(t, rand.New(rand.NewPCG(seed, 3)), 120)
 			opt := Options{Compressor: compressor(t, name, 0), BlockSize: 16 << 10, Workers: 1}
@@ -119,12 +119,12 @@ func TestRandomTrees(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		tr := imagetest.Random(t, rng, 1+rng.IntN(150))
-		name := []string{"zstd", "gzip", "none"}[seed%3]
+		name := []string{"zstd", "gzip", "lz4", "none"}[seed%4]
 		level := 1
 		if name == "none" {
 			level = 0
 		}
-		data, _ := writeImage(t, tr, Options{Compressor: compressor(t, name, level), BlockSize: minBlockSize << (seed % 5)})
+		data, _ := writeImage(t, tr, Options{Compressor: compressor(t, name, level), BlockSize: minBlockSize << (seed % 9)})
 		if diff := imagetest.Differences(t, tr, readImage(t, data)); diff != "" {
 			t.Fatalf("seed %d: %s", seed, diff)
 		}
