@@ -112,7 +112,7 @@ func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artef
 		a.LeftOut = leftOut
 		return a, nil
 	}
-	work, remove, err := e.Store.TempDir("build-")
+	work, remove, err := workDir(opt.Out)
 	if err != nil {
 		return nil, err
 	}

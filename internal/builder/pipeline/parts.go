@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -79,46 +80,78 @@ func (e *Env) extraMirrors(archive string) []string {
 
 // publishSparse copies a file, holes and all, and gives its digest.
 func publishSparse(from, to string) (imageinfo.File, error) {
-	src, err := os.Open(from)
-	if err != nil {
+	if err := copySparseFile(from, to); err != nil {
 		return imageinfo.File{}, err
 	}
-	defer src.Close()
-	info, err := src.Stat()
-	if err != nil {
-		return imageinfo.File{}, err
-	}
-	err = atomicfile.Write(to, atomicfile.Options{}, func(dst *os.File) error {
-		return copySparse(dst, src, info.Size())
-	})
-	if err != nil {
-		return imageinfo.File{}, err
-	}
-	if _, err := src.Seek(0, io.SeekStart); err != nil {
-		return imageinfo.File{}, err
-	}
-	d, _, err := digest.Reader(src)
-	return imageinfo.File{Name: filepath.Base(to), Size: info.Size(), Digest: d}, err
+	return sparseFile(to)
 }
 
-// copySparse copies the data between a file's holes.
-func copySparse(dst, src *os.File, size int64) error {
-	for at := int64(0); at < size; {
-		start, err := unix.Seek(int(src.Fd()), at, unix.SEEK_DATA)
+func copySparseFile(from, to string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	return atomicfile.Write(to, atomicfile.Options{}, func(dst *os.File) error {
+		size, err := eachData(src, func(r *io.SectionReader, at int64) error {
+			_, err := io.Copy(io.NewOffsetWriter(dst, at), r)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("copy to %s: %w", dst.Name(), err)
+		}
+		return dst.Truncate(size)
+	})
+}
+
+// sparseFile gives a file's size and digest without reading its holes.
+func sparseFile(name string) (row imageinfo.File, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return row, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	zeros, done := make([]byte, 1<<20), int64(0)
+	skip := func(to int64) {
+		for done < to {
+			n := min(to-done, int64(len(zeros)))
+			h.Write(zeros[:n])
+			done += n
+		}
+	}
+	size, err := eachData(f, func(r *io.SectionReader, at int64) error {
+		skip(at)
+		n, err := io.Copy(h, r)
+		done += n
+		return err
+	})
+	skip(size)
+	return imageinfo.File{Name: filepath.Base(name), Size: size, Digest: digest.Digest(h.Sum(nil))}, err
+}
+
+// eachData visits the data between a file's holes and gives the file's size.
+func eachData(f *os.File, visit func(r *io.SectionReader, at int64) error) (size int64, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	for at := int64(0); at < info.Size(); {
+		start, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("find data in %s: %w", src.Name(), err)
+			return 0, fmt.Errorf("find data in %s: %w", f.Name(), err)
 		}
-		end, err := unix.Seek(int(src.Fd()), start, unix.SEEK_HOLE)
+		end, err := unix.Seek(int(f.Fd()), start, unix.SEEK_HOLE)
 		if err != nil {
-			return fmt.Errorf("find hole in %s: %w", src.Name(), err)
+			return 0, fmt.Errorf("find hole in %s: %w", f.Name(), err)
 		}
-		if _, err := io.Copy(io.NewOffsetWriter(dst, start), io.NewSectionReader(src, start, end-start)); err != nil {
-			return fmt.Errorf("copy to %s: %w", dst.Name(), err)
+		if err := visit(io.NewSectionReader(f, start, end-start), start); err != nil {
+			return 0, err
 		}
 		at = end
 	}
-	return dst.Truncate(size)
+	return info.Size(), nil
 }

@@ -6,14 +6,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sort"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"ashlar/internal/contract/imageinfo"
 	"ashlar/internal/foundation/atomicfile"
+	"ashlar/internal/foundation/tree"
 )
 
 // checkOutput says before a build what would be in the way of publishing: the
@@ -68,27 +71,35 @@ func (b *build) publish(gen *generation, out string) (_ *Artefacts, err error) {
 	return a, nil
 }
 
-// writeArtefacts writes all files of a generation and their sums.
+// writeArtefacts brings all files of a generation, and their sums, into a
+// directory of the output's file system: those that were made in the work
+// directory are moved, others copied.
 func writeArtefacts(gen *generation, dir string) ([]imageinfo.File, error) {
 	var files []imageinfo.File
 	for _, name := range sortedKeys(gen.files) {
 		e := gen.files[name]
-		r, err := e.Open()
-		if err != nil {
-			return nil, err
-		}
-		if err := errors.Join(atomicfile.WriteReader(filepath.Join(dir, name), atomicfile.Options{}, r), r.Close()); err != nil {
+		if err := placeFile(&e, filepath.Join(dir, name)); err != nil {
 			return nil, err
 		}
 		files = append(files, imageinfo.File{Name: name, Size: e.Size, Digest: e.Digest})
 	}
-	for _, made := range gen.made {
-		row, err := publishSparse(made.path, filepath.Join(dir, filepath.Base(made.path)))
-		if err != nil {
+	rows := make([]imageinfo.File, len(gen.made))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for n, made := range gen.made {
+		to := filepath.Join(dir, filepath.Base(made.path))
+		if err := moveFile(made.path, to); err != nil {
 			return nil, err
 		}
-		files = append(files, row)
+		group.Go(func() (err error) {
+			rows[n], err = sparseFile(to)
+			return err
+		})
 	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	files = append(files, rows...)
 	files, err := gen.addPapers(dir, files)
 	if err != nil {
 		return nil, err
@@ -99,6 +110,29 @@ func writeArtefacts(gen *generation, dir string) ([]imageinfo.File, error) {
 		fmt.Fprintf(&sums, "%s  %s\n", f.Digest, f.Name)
 	}
 	return files, atomicfile.WriteBytes(filepath.Join(dir, SumsFile), atomicfile.Options{}, []byte(sums.String()))
+}
+
+// placeFile brings an entry's content to a path.
+func placeFile(e *tree.Entry, to string) error {
+	if path, ok := e.Source.(tree.HostFile); ok {
+		return moveFile(string(path), to)
+	}
+	r, err := e.Open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(atomicfile.WriteReader(to, atomicfile.Options{}, r), r.Close())
+}
+
+// moveFile renames a file that the build has made, or copies it to another file
+// system.
+func moveFile(from, to string) error {
+	if err := os.Rename(from, to); errors.Is(err, unix.EXDEV) {
+		return copySparseFile(from, to)
+	} else if err != nil {
+		return err
+	}
+	return os.Chmod(to, 0o644)
 }
 
 // stagePrefix begins the name of the directory in which artefacts stand until
@@ -122,7 +156,9 @@ func lockDir(dir string) (unlock func(), err error) {
 // removeStale removes what a build that was killed has left in the output.
 func removeStale(out string) {
 	leftovers, _ := filepath.Glob(filepath.Join(out, stagePrefix+"*"))
-	for _, path := range leftovers {
+	working, _ := filepath.Glob(filepath.Join(out, workPrefix+"*"))
+	working = slices.DeleteFunc(working, isHeld)
+	for _, path := range append(leftovers, working...) {
 		_ = os.RemoveAll(path) // what cannot be removed is in nobody's way
 	}
 }
@@ -133,6 +169,11 @@ func noRoom(where string, err error) error {
 		return fmt.Errorf("%w: %s is full: free some space, or run: ashlar store gc", err, where)
 	}
 	return err
+}
+
+// noWorkRoom is noRoom for what is written to the work directory.
+func (b *build) noWorkRoom(err error) error {
+	return noRoom("the file system of "+filepath.Dir(b.dir), err)
 }
 
 func (e *Env) noStoreRoom(err error) error {

@@ -187,6 +187,36 @@ func TestPublishAtOnce(t *testing.T) {
 	}
 }
 
+// TestWorkDir: a directory that a build works in stays, what a killed one has
+// left goes, and a build that fails leaves no output directory.
+func TestWorkDir(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	one, removeOne, err := workDir(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := filepath.Join(out, workPrefix+"killed")
+	if err := errors.Join(os.Mkdir(killed, 0o700), os.WriteFile(filepath.Join(one, "made"), []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	two, removeTwo, err := workDir(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(filepath.Join(one, "made")); err != nil || one == two {
+		t.Errorf("the first build's work is gone: %v", err)
+	}
+	if _, err := os.Lstat(killed); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a killed build left is still there: %v", err)
+	}
+	if err := errors.Join(removeTwo(), removeOne()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(out); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an output directory without output is left: %v", err)
+	}
+}
+
 func TestCheckOutput(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
@@ -260,6 +290,9 @@ func TestCopySparse(t *testing.T) {
 		}
 		if got, _, err := fileDigest(to); err != nil || got != want {
 			t.Fatalf("round %d: %d bytes are copied wrong: %v", round, size, err)
+		}
+		if row, err := sparseFile(from); err != nil || row.Digest != want || row.Size != size {
+			t.Fatalf("round %d: %d bytes, the digest without reading holes is another: %v", round, size, err)
 		}
 		var a, b unix.Stat_t
 		if err := errors.Join(unix.Stat(from, &a), unix.Stat(to, &b)); err != nil {

@@ -173,7 +173,7 @@ func (b *build) writeImage(ctx context.Context, name string, t *tree.Tree, sink 
 		trees, err = b.appendTree(ctx, f, name)
 	}
 	if err != nil {
-		return e, nil, b.env.noStoreRoom(fmt.Errorf("write %s: %w", name, err))
+		return e, nil, b.noWorkRoom(fmt.Errorf("write %s: %w", name, err))
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return e, nil, err
