@@ -16,11 +16,13 @@ build: device
 device:
 	for arch in $(ARCHES); do \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(GOFLAGS_STATIC) -o $(DEVICE)/ashlar-init-$$arch ./cmd/ashlar-init || exit 1; \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(GOFLAGS_STATIC) -gcflags=all=-l -o $(DEVICE)/ashlar-reaper-$$arch ./cmd/ashlar-reaper || exit 1; \
 	done
 
-# The example whose program is built here, not taken from a package.
+# The examples whose programs are built here, not taken from packages.
 examples:
 	$(MAKE) -s -C examples/app
+	$(MAKE) -s -C examples/one-file
 
 run: build
 	bin/ashlar run examples/web --publish $(PORT):80
@@ -45,4 +47,4 @@ generate: device
 	$(GO) generate ./...
 
 clean:
-	rm -rf bin out $(DEVICE)/ashlar-init-*
+	rm -rf bin out $(DEVICE)/ashlar-*

@@ -46,6 +46,7 @@ var roomEdges = map[string][]string{
 	"builder/rootfs":              {"builder/definition", "builder/distro/deb", "builder/distro/deb/relation", "builder/sandbox", "builder/store"},
 	"builder/pipeline":            {"builder/attest", "builder/boot", "builder/definition", "builder/devicebin", "builder/distro/deb", "builder/distro/deb/pkginfo", "builder/distro/deb/relation", "builder/distro/deb/resolve", "builder/initramfs", "builder/lock", "builder/rootfs", "builder/store", "builder/target"},
 	"device/supervise":            {"device/account"},
+	"device/reaper":               {"device/ipparam", "device/module", "device/mount", "device/power"},
 	"device/units":                {"device/facts"},
 	"device/pid1":                 {"device/account", "device/agent", "device/block", "device/console", "device/facts", "device/module", "device/mount", "device/network", "device/power", "device/state", "device/supervise", "device/units"},
 }

@@ -250,16 +250,25 @@ func (a *app) attach(vm *qemu.VM) (restore func(), leave <-chan struct{}) {
 	return restore, left
 }
 
+// ready waits for the machine's services; one without an agent is ready when
+// its ports are.
+func (p *prepared) ready(ctx context.Context, vm *qemu.VM, patience time.Duration) error {
+	if p.start.Bare {
+		return nil
+	}
+	agent, err := vm.Agent(ctx)
+	if err == nil {
+		_, err = agent.Ready(ctx, patience)
+	}
+	return err
+}
+
 // announce says where the machine answers once its services run.
 func (a *app) announce(ctx context.Context, p *prepared, vm *qemu.VM, config qemu.Config) {
 	const patience = 5 * time.Minute
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	agent, err := vm.Agent(ctx)
-	if err == nil {
-		_, err = agent.Ready(ctx, patience)
-	}
-	if err != nil {
+	if err := p.ready(ctx, vm, patience); err != nil {
 		fmt.Fprintf(a.err, "\r\nashlar: %s has not said that it is ready: %v\r\n", p.name, err)
 		return
 	}

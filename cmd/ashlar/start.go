@@ -31,7 +31,7 @@ func (f *machineFlags) give(c *qemu.Config, dir string, s pipeline.Start) error 
 		c.Firmware = qemu.Firmware(s.Firmwares[0])
 	}
 	c.Kernel, c.Initrd, c.Cmdline = path(s.Kernel), path(s.Initrd), s.Cmdline
-	c.CDROM, c.MicroVM = path(s.CDROM), s.MicroVM
+	c.CDROM, c.MicroVM, c.Program = path(s.CDROM), s.MicroVM, path(s.Program)
 	c.MemoryMB = max(c.MemoryMB, s.Memory)
 	for _, name := range s.Disks {
 		c.Disks = append(c.Disks, path(name))

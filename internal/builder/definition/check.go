@@ -15,7 +15,7 @@ const network = "network"
 func (d *decoder) check(def *Definition) {
 	for _, step := range []func(*Definition){
 		d.checkBase, d.checkPins, d.checkImage, d.checkRules, d.checkUsers, d.checkState,
-		d.checkServices, d.checkOrder, d.checkInterfaces, d.checkTests, d.checkTargets,
+		d.checkServices, d.checkOrder, d.checkInterfaces, d.checkTests, d.checkTargets, d.checkReaper,
 	} {
 		step(def)
 	}
@@ -36,6 +36,12 @@ func (d *decoder) fail(key, message, hint string) {
 			return
 		}
 		at = at[:cut]
+	}
+}
+
+func (d *decoder) checkReaper(def *Definition) {
+	if def.InitReaper && !strings.HasPrefix(def.Init, "/") && !d.bad["init"] {
+		d.fail("init_reaper", "has a meaning only where PID 1 is a program of the image", `write init = "/usr/bin/program", or leave it out`)
 	}
 }
 

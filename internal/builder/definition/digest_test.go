@@ -36,7 +36,7 @@ func TestInputDigestIgnoresForm(t *testing.T) {
 // notInputs are the keys of a definition that do not choose what is locked. A
 // new key belongs here or into inputs.
 var notInputs = map[string]bool{
-	"Name": true, "Root": true, "Hostname": true, "Timezone": true, "Locale": true, "Files": true, "Users": true,
+	"Name": true, "InitReaper": true, "Root": true, "Hostname": true, "Timezone": true, "Locale": true, "Files": true, "Users": true,
 	"Groups": true, "Services": true, "State": true, "Network": true, "Sysctl": true, "Prune": true,
 	"Image": true, "Disk": true, "Tests": true,
 }

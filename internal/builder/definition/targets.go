@@ -19,6 +19,9 @@ type Target struct {
 // LoaderDisk are the packages that start a disk by BIOS and UEFI.
 const LoaderDisk = "disk"
 
+// LoaderUKI is the program that a unified kernel image begins with.
+const LoaderUKI = "uki"
+
 // TargetAll stands for every target that a definition can serve.
 const TargetAll = "all"
 
@@ -37,7 +40,17 @@ func Targets() []Target {
 		{Name: "kernel", Doc: "For a kernel that the emulator starts itself: `vmlinuz` and `initrd`, `root.img` and `modules.img` as the first and second disk, and their command line in `kernel.cmdline`.", Kernel: true},
 		{Name: "tar", Doc: "`rootfs.tar.zst`: the root as an archive of the pax form, with owners, extended attributes and devices."},
 		{Name: targetRoot, Doc: "Nothing but what every build makes: `root.img` and, with a kernel, `vmlinuz`, `initrd` and `modules.img`."},
+		{Name: "initramfs", Doc: "`initramfs.img`: an initramfs that holds the program of `init = \"/path\"` and its files and nothing else, for `vmlinuz`.", Kernel: true, Refuse: refuseNoApp},
+		{Name: "uki", Doc: "`uki.efi`: kernel, initramfs and command line in one file that UEFI starts; the initramfs is the one of the target of that name.", Kernel: true, Loader: LoaderUKI, Arches: []string{"amd64"}, Refuse: refuseNoApp},
 	}
+}
+
+// refuseNoApp: what is made is one program.
+func refuseNoApp(d *Definition) string {
+	if !strings.HasPrefix(d.Init, "/") {
+		return `init is "` + d.Init + `", and it holds one program: it needs init = "/path/of/the/program"`
+	}
+	return ""
 }
 
 // FindTarget gives the row of a name.

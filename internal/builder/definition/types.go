@@ -30,6 +30,7 @@ type Definition struct {
 	Recommends bool               `toml:"recommends" doc:"Also install what packages recommend." default:"false"`
 	Kernel     Kernel             `toml:"kernel" doc:"Kernel package and command line."`
 	Init       string             `toml:"init" doc:"PID 1: ashlar, systemd, or the absolute path of a program in the image." default:"ashlar" form:"init"`
+	InitReaper bool               `toml:"init_reaper" doc:"With init = \"/path\": a small PID 1 starts the program, which then need be no init: it mounts /proc, /sys, /dev and /run, loads network drivers, does what ip= on the kernel's command line says, hands signals on and collects orphans." default:"false"`
 	Root       Root               `toml:"root" doc:"How the running system sees the image."`
 	Hostname   string             `toml:"hostname" doc:"Host name; default: the name." form:"hostname"`
 	Timezone   string             `toml:"timezone" doc:"Time zone, as in /usr/share/zoneinfo." default:"Etc/UTC" form:"timezone"`
@@ -96,6 +97,7 @@ type Root struct {
 // Files is the overlay tree.
 type Files struct {
 	Dir   string     `toml:"dir" doc:"Directory copied over the root, below the definition's directory; left out if it does not exist." default:"files" form:"relpath"`
+	List  string     `toml:"list" doc:"List of files in the form of the kernel's gen_init_cpio (file, dir, slink, nod, pipe, sock), below the definition's directory, applied after dir; locations in it are below that directory too." example:"initramfs.list" form:"relpath"`
 	Rules []FileRule `toml:"rules" doc:"Owner and mode of overlay paths; the last match counts. Without one: root, 0644 or 0755 by the execute bit."`
 }
 

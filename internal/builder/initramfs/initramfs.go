@@ -102,22 +102,33 @@ func Build(in Input) ([]byte, error) {
 	return append(early, packed...), err
 }
 
-// addModules puts the modules into the tree and gives their loading order:
-// paths, what a module depends on, asks for or would like to have first, and
-// what it would like to have after it next. Nobody on the machine loads a module
-// when a driver asks for it, as yet.
+// addModules puts the usual modules and those of the input into the tree.
 func addModules(t *tree.Tree, in Input) ([]string, error) {
 	image := in.Image
 	if image == nil {
 		image = []string{"squashfs"}
 	}
-	for _, name := range slices.Concat(needed, image, in.Modules) {
-		if !in.Kernel.Known(name) {
-			return nil, fmt.Errorf("kernel %s has no module %s", in.Kernel.Release, name)
-		}
-	}
+	required := slices.Concat(needed, image, in.Modules)
 	if slices.Contains(image, "dm_verity") {
 		image = slices.Concat(hashes, image)
+	}
+	var names []string
+	for _, class := range moduleClasses {
+		names = append(names, class.modules...)
+	}
+	return addNamed(t, in.Kernel, slices.Concat(names, image, in.Modules), required)
+}
+
+// addNamed puts modules into the tree and gives their loading order: paths,
+// what a module depends on, asks for or would like to have first, and what it
+// would like to have after it next. Nobody on the machine loads a module when a
+// driver asks for it, as yet. A module that the kernel lacks is left out, unless
+// it is required.
+func addNamed(t *tree.Tree, kernel *Kernel, names, required []string) ([]string, error) {
+	for _, name := range required {
+		if !kernel.Known(name) {
+			return nil, fmt.Errorf("kernel %s has no module %s", kernel.Release, name)
+		}
 	}
 	var order []string
 	seen := map[string]bool{}
@@ -136,13 +147,13 @@ func addModules(t *tree.Tree, in Input) ([]string, error) {
 			return nil
 		}
 		seen[name] = true
-		m, err := in.Kernel.Module(name)
+		m, err := kernel.Module(name)
 		if err != nil || m == nil {
 			return err
 		}
 		for _, dep := range m.Depends() {
-			if !in.Kernel.Known(dep) {
-				return fmt.Errorf("module %s needs %s, which kernel %s lacks", m.Name, dep, in.Kernel.Release)
+			if !kernel.Known(dep) {
+				return fmt.Errorf("module %s needs %s, which kernel %s lacks", m.Name, dep, kernel.Release)
 			}
 		}
 		before, after := m.SoftDepends()
@@ -151,17 +162,12 @@ func addModules(t *tree.Tree, in Input) ([]string, error) {
 		}
 		e := tree.NewFile(strings.TrimPrefix(m.Path, "usr/"), 0o644, m.Data)
 		order = append(order, e.Path)
-		if err := errors.Join(t.AddParents(e.Path, 0o755, in.Epoch), t.Put(e)); err != nil {
+		if err := errors.Join(t.AddParents(e.Path, 0o755, 0), t.Put(e)); err != nil {
 			return err
 		}
 		return addAll(after)
 	}
-	for _, class := range moduleClasses {
-		if err := addAll(class.modules); err != nil {
-			return nil, err
-		}
-	}
-	err := addAll(slices.Concat(image, in.Modules))
+	err := addAll(names)
 	return order, err
 }
 

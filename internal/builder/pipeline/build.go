@@ -225,7 +225,7 @@ func (b *build) assemble(ctx context.Context) (*rootfs.Root, error) {
 		digests[n] = p.Digest
 	}
 	return rootfs.Assemble(ctx, rootfs.Input{
-		Definition: b.p.def, Dir: b.p.dir, Arch: b.arch, Packages: unpacked, Digests: digests, Device: device, Epoch: b.epoch,
+		Definition: b.p.def, Dir: b.p.dir, Getenv: b.env.Getenv, Arch: b.arch, Packages: unpacked, Digests: digests, Device: device, Epoch: b.epoch,
 		Store: b.env.Store, Log: b.env.Log, Progress: b.env.Progress, NoCache: b.env.NoCache, Program: b.in["program"],
 		Foresee: ahead.start,
 	})

@@ -13,7 +13,9 @@ import (
 	"ashlar/internal/builder/definition"
 	"ashlar/internal/builder/devicebin"
 	"ashlar/internal/builder/lock"
+	"ashlar/internal/builder/rootfs"
 	"ashlar/internal/foundation/digest"
+	"ashlar/internal/foundation/tree"
 )
 
 // inputs are the digests of all that can reach a build's bytes, by name.
@@ -66,12 +68,13 @@ func (b *build) inputs() (inputs, error) {
 		"disk":            digestOf(def.Disk),
 		"command line":    digestOf(b.cmdline()),
 		"kernel":          digestOf([]any{def.Kernel.Modules, def.Root.Mode, def.Init}),
+		"app":             digestOf([]any{def.Init, def.InitReaper, def.Kernel.Modules}),
 		"targets":         digestOf(targetNames(b.targets)),
 		"identity":        digestOf([]any{def.Name, b.p.sum, b.arch, b.env.Version}),
 	}
 	// What the root is made by is the rest of the definition.
 	def.Image, def.Disk, def.Kernel = definition.Image{}, definition.Disk{}, definition.Kernel{}
-	def.Tests, def.Targets = nil, nil
+	def.Tests, def.Targets, def.InitReaper = nil, nil, false
 	in["definition"] = digestOf(def)
 	in[definitionFile] = b.p.text
 	device, err := devicebin.Entry(b.arch)
@@ -83,7 +86,21 @@ func (b *build) inputs() (inputs, error) {
 		return nil, err
 	}
 	in["files"], err = filesDigest(filepath.Join(b.p.dir, b.p.def.Files.Dir))
+	if err != nil || def.Files.List == "" {
+		return in, err
+	}
+	list, err := b.fileListDigest(def.Files.List)
+	in["files"] = digestOf([]any{in["files"], list})
 	return in, err
+}
+
+// fileListDigest is the digest of what a file list comes to, contents included.
+func (b *build) fileListDigest(name string) (digest.Digest, error) {
+	items, err := rootfs.ReadFileList(b.p.dir, name, b.env.Getenv, func(path string) (e tree.Entry, err error) {
+		e.Digest, e.Size, err = fileDigest(path)
+		return e, err
+	})
+	return digestOf(items), err
 }
 
 // key names the inputs of a step, those of the steps before it not included.

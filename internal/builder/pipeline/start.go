@@ -18,6 +18,9 @@ type Start struct {
 	Initrd  string
 	Cmdline string
 
+	Program string // that UEFI starts
+
+	Bare      bool     // the machine has no agent: only its ports tell that it runs
 	MicroVM   bool     // no firmware and no PCI: virtio-mmio
 	Firmwares []string // that start it, of "bios" and "uefi"; the first is the usual one
 	Memory    int      // MiB, the least it starts with; 0: whatever runs it

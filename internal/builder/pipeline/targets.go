@@ -41,6 +41,8 @@ func makers() []maker {
 		{name: "kernel", inputs: []string{"command line"}, write: makeKernelTarget, start: startKernel},
 		{name: "tar", write: makeTar},
 		{name: "root"},
+		{name: "initramfs", inputs: []string{"app", "command line", "identity"}, write: makeInitramfs, start: startInitramfs},
+		{name: "uki", inputs: []string{"app", "boot packages", "command line", "identity"}, write: makeUKI, start: startUKI},
 	}
 }
 
@@ -65,6 +67,8 @@ func loaderPackages(set, arch string) []string {
 	switch set {
 	case definition.LoaderDisk:
 		return boot.Packages(arch)
+	case definition.LoaderUKI:
+		return boot.UKIPackages(arch)
 	}
 	return nil
 }

@@ -34,12 +34,13 @@ import (
 // Input is all that a root depends on.
 type Input struct {
 	Definition *definition.Definition
-	Dir        string          // of the definition
-	Arch       string          // Debian's name
-	Packages   []*deb.Unpacked // in the order of configuration
-	Digests    []digest.Digest // of the packages, likewise
-	Device     tree.Entry      // ashlar-init for the architecture
-	Epoch      int64           // seconds; no time in the root is later
+	Dir        string              // of the definition
+	Arch       string              // Debian's name
+	Packages   []*deb.Unpacked     // in the order of configuration
+	Digests    []digest.Digest     // of the packages, likewise
+	Getenv     func(string) string // for variables in the file list
+	Device     tree.Entry          // ashlar-init for the architecture
+	Epoch      int64               // seconds; no time in the root is later
 	Store      *store.Store
 	Log        io.Writer // what scripts print; nil: nowhere
 	Progress   progress.Sink
@@ -225,6 +226,7 @@ func finish(in Input, t *tree.Tree, packages []*pkg) (*Root, error) {
 		func() error { return applyHomes(t, def, a) },
 		func() error { return applyKeys(t, def) },
 		func() error { return copyOverlay(t, overlayDir(in.Dir, def.Files), rules, storeAdder(in.Store)) },
+		func() error { return applyFileList(t, in, storeAdder(in.Store)) },
 		func() error { return prune(t, def, packages) },
 		func() error { return applyState(t, m.State) },
 		func() error { return applyInit(t, def, m, in.Device, a) },

@@ -44,6 +44,7 @@ const (
 	InitramfsBoot    = "ashlar/boot.json"   // machine.Boot
 	InitramfsModules = "lib/modules"        // below it KERNELVERSION/kernel/…ko, uncompressed
 	InitramfsOrder   = "ashlar/modules.txt" // one module path a line, in loading order
+	InitramfsApp     = "ashlar/app"         // of an application that is PID 1's only child: a link to its program
 )
 
 // Paths in the root image.

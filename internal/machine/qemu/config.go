@@ -39,13 +39,14 @@ type PortForward struct {
 	GuestPort int
 }
 
-// Config is a machine. Of its fields only Disk, CDROM or Kernel must be set.
+// Config is a machine. Of its fields only Disk, CDROM or Kernel must be set, or Program.
 type Config struct {
 	Disk     string   // raw disk image
 	Snapshot bool     // keep Disk as it is; what the machine writes is lost at its end
 	DiskSize int64    // bytes, when the disk shall be larger than the image; the image grows unless Snapshot
 	Disks    []string // further raw images, read only, behind Disk
 	CDROM    string   // an ISO image in the drive; started from when there is no disk
+	Program  string   // a program that UEFI starts, as from removable media
 	Firmware Firmware // empty: BIOS
 	MicroVM  bool     // a machine without PCI and firmware settings, of virtio-mmio; it starts Kernel
 
@@ -78,7 +79,9 @@ func (c Config) withDefaults() Config {
 
 func (c Config) check() error {
 	switch {
-	case c.Disk == "" && c.Kernel == "" && c.CDROM == "":
+	case c.Program != "" && c.Firmware == BIOS:
+		return fmt.Errorf("a program is started by UEFI only")
+	case c.Disk == "" && c.Kernel == "" && c.CDROM == "" && c.Program == "":
 		return fmt.Errorf("neither a disk nor a kernel nor a CD")
 	case c.MicroVM && (c.Kernel == "" || c.CDROM != "" || c.Firmware != BIOS):
 		return fmt.Errorf("a microVM has no drive and no firmware; it starts a kernel")
@@ -162,6 +165,9 @@ func (c Config) args(files privateFiles) []string {
 		id := "disk" + strconv.Itoa(n+2)
 		args = append(args, "-drive", "if=none,format=raw,readonly=on,id="+id+",file="+escape(disk), "-device", "virtio-blk"+bus+",drive="+id)
 	}
+	if files.esp != "" {
+		args = append(args, "-drive", "if=none,id=esp,format=raw,readonly=on,file=fat:"+escape(files.esp), "-device", "virtio-blk-pci,drive=esp,bootindex=0")
+	}
 	if c.CDROM != "" {
 		args = append(args, "-drive", "if=none,id=cdrom,media=cdrom,format=raw,readonly=on,file="+escape(c.CDROM), "-device", "ide-cd,drive=cdrom,bootindex=2")
 	}
@@ -194,8 +200,9 @@ func (c Config) netdev() string {
 // escape writes a value for QEMU's comma-separated options.
 func escape(value string) string { return strings.ReplaceAll(value, ",", ",,") }
 
-// privateFiles are what a machine runs on; vars is its own.
-type privateFiles struct{ code, vars, disk string }
+// privateFiles are what a machine runs on; vars is its own. esp is a directory
+// that QEMU shows the machine as a FAT disk.
+type privateFiles struct{ code, vars, disk, esp string }
 
 // prepare makes the private files in dir.
 func (e *Emulator) prepare(c Config, dir string) (files privateFiles, err error) {
@@ -206,6 +213,15 @@ func (e *Emulator) prepare(c Config, dir string) (files privateFiles, err error)
 		}
 		files.vars = dir + "/vars.fd"
 		if err := copyFile(files.vars, vars); err != nil {
+			return files, err
+		}
+	}
+	if c.Program != "" {
+		files.esp = dir + "/esp"
+		if err := os.MkdirAll(files.esp+"/EFI/BOOT", 0o700); err != nil {
+			return files, err
+		}
+		if err := copyFile(files.esp+"/EFI/BOOT/BOOTX64.EFI", c.Program); err != nil {
 			return files, err
 		}
 	}

@@ -127,7 +127,7 @@ func testEnd(t *testing.T, e *qemu.Emulator, guest testguest.Guest, disk string)
 		Kernel: guest.Kernel, Initrd: guest.Initrd, Cmdline: "console=ttyS0 quiet panic=-1 no_timer_check guest.poweroff",
 		Disk: disk, DiskSize: 2 << 20, Console: &console, MemoryMB: 128, NoReboot: true,
 	})
-	match, err := vm.WaitSerialMatch(ctx, regexp.MustCompile(`guest: cmdline .* uefi=(\w+) secure=\w+ disk=(\d+)`))
+	match, err := vm.WaitSerialMatch(ctx, regexp.MustCompile(`guest: cmdline .* uefi=(\w+) secure=\w+ disk=(\d+)\s`))
 	if err != nil {
 		t.Fatal(err)
 	}
