@@ -7,13 +7,54 @@ import (
 	"path/filepath"
 )
 
-func (s *setup) measurements() []measurement {
-	self, err := os.Executable()
+// self is this program, for the parts that are measured as processes of their own.
+func self() string {
+	name, err := os.Executable()
 	if err != nil {
-		self = os.Args[0]
+		return os.Args[0]
 	}
+	return name
+}
+
+// overlayChanged changes a file of the definition each round.
+func (s *setup) overlayChanged(name, ours, limit string, args ...string) measurement {
 	server := s.options.server
-	image := s.work + "/ours.squashfs"
+	return measurement{
+		name: name, limit: limit, ours: ours, theirs: "mksquashfs zstd-15 of the tree",
+		before: func(ctx context.Context, n int) error {
+			if _, err := s.build(ctx, server, s.warm, args...); err != nil {
+				return err
+			}
+			return os.WriteFile(server+"/files/etc/motd.local", fmt.Appendf(nil, "%s, round %d\n", name, n), 0o644)
+		},
+		we:   func(ctx context.Context, _ int) (cost, error) { return s.build(ctx, server, s.warm, args...) },
+		they: func(ctx context.Context, _ int) (cost, error) { return s.mksquashfs(ctx) },
+	}
+}
+
+// imageAlone writes the tree of the other way as an image.
+func (s *setup) imageAlone(name, role, ours, theirs, limit string, they func(context.Context) (cost, error)) measurement {
+	return measurement{
+		name: name, limit: limit, ours: ours + ", of the same tree", theirs: theirs,
+		we: func(ctx context.Context, _ int) (cost, error) {
+			image := s.work + "/ours.img"
+			c, err := run(ctx, s.work, nil, self(), "image", role, s.tree, image)
+			if err != nil {
+				return c, err
+			}
+			info, err := os.Stat(image)
+			if err != nil {
+				return c, err
+			}
+			c.bytes = info.Size()
+			return c, nil
+		},
+		they: func(ctx context.Context, _ int) (cost, error) { return they(ctx) },
+	}
+}
+
+func (s *setup) measurements() []measurement {
+	server := s.options.server
 	return []measurement{
 		{
 			name: "cold: packages are there, nothing else", limit: "1/5 of the time; 300 MB",
@@ -29,18 +70,8 @@ func (s *setup) measurements() []measurement {
 				return cost{made.seconds + packed.seconds, max(made.memory, packed.memory), packed.bytes}, err
 			},
 		},
-		{
-			name: "one overlay file changed", limit: "1.0 s and 1/40 of the time",
-			ours: "ashlar build, to a bootable disk", theirs: "mksquashfs zstd-15 of the tree",
-			before: func(ctx context.Context, n int) error {
-				if _, err := s.build(ctx, server, s.warm); err != nil {
-					return err
-				}
-				return os.WriteFile(server+"/files/etc/motd.local", fmt.Appendf(nil, "round %d\n", n), 0o644)
-			},
-			we:   func(ctx context.Context, _ int) (cost, error) { return s.build(ctx, server, s.warm) },
-			they: func(ctx context.Context, _ int) (cost, error) { return s.mksquashfs(ctx) },
-		},
+		s.overlayChanged("one overlay file changed, to a root image", "ashlar build --target root", "1.0 s and 1/40 of the time", "--target", "root"),
+		s.overlayChanged("one overlay file changed, to a bootable disk", "ashlar build", ""),
 		{
 			name: "nothing changed", limit: "0.2 s", ours: "ashlar build",
 			we: func(ctx context.Context, _ int) (cost, error) { return s.build(ctx, server, s.warm) },
@@ -53,25 +84,14 @@ func (s *setup) measurements() []measurement {
 			},
 			they: func(ctx context.Context, _ int) (cost, error) { return s.build(ctx, server, s.work+"/cold") },
 		},
-		{
-			name: "image writer alone, cache empty", limit: "1/2 of the time, size + 8 %",
-			ours: "format/squashfs, default level, of the same tree", theirs: "mksquashfs zstd-15",
-			we: func(ctx context.Context, _ int) (cost, error) {
-				c, err := run(ctx, s.work, nil, self, "image", s.tree, image)
-				if err != nil {
-					return c, err
-				}
-				info, err := os.Stat(image)
-				c.bytes = info.Size()
-				return c, err
-			},
-			they: func(ctx context.Context, _ int) (cost, error) { return s.mksquashfs(ctx) },
-		},
+		s.imageAlone("image writer alone, cache empty", "squashfs", "format/squashfs, default level", "mksquashfs zstd-15", "1/2 of the time, size + 8 %", s.mksquashfs),
+		s.imageAlone("the same at the level for releases", "squashfs-best", "format/squashfs, best level", "mksquashfs zstd-15", "2 times the time, size + 1 %", s.mksquashfs),
+		s.imageAlone("EROFS writer alone", "erofs-lz4", "format/erofs, lz4, clusters of 64 KiB", "mkfs.erofs lz4hc, clusters of 64 KiB", "", s.mkerofs),
 		{
 			name: "initramfs alone", limit: "1.0 s",
 			ours: "builder/initramfs, from the kernel in the tree", theirs: "mkinitramfs of Debian, for the same kernel",
 			we: func(ctx context.Context, _ int) (cost, error) {
-				return run(ctx, s.work, nil, self, "initramfs", s.tree, s.work+"/initrd")
+				return run(ctx, s.work, nil, self(), "initramfs", s.tree, s.work+"/initrd")
 			},
 			they: func(ctx context.Context, _ int) (cost, error) {
 				kernels, err := filepath.Glob(s.tree + "/lib/modules/*")

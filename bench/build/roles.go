@@ -13,26 +13,56 @@ import (
 	"ashlar/internal/builder/devicebin"
 	"ashlar/internal/builder/initramfs"
 	"ashlar/internal/contract/machine"
+	"ashlar/internal/format/erofs"
 	"ashlar/internal/format/squashfs"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
 )
 
-// writeImage packs a directory: DIR IMAGE.
-func writeImage(args []string) error {
-	if len(args) != 2 {
-		return errors.New("image: want a directory and an image")
-	}
-	t := &tree.Tree{}
-	if err := readTree(t, args[0], "."); err != nil {
+// imageRoles are the ways to write an image.
+var imageRoles = map[string]func(ctx context.Context, f *os.File, t *tree.Tree) error{
+	"squashfs":      squashfsAt(0),
+	"squashfs-best": squashfsAt(22),
+	"erofs-lz4":     erofsLZ4,
+}
+
+const imageBlock = 256 << 10 // bytes, as a definition's default
+
+func squashfsAt(level int) func(context.Context, *os.File, *tree.Tree) error {
+	return func(ctx context.Context, f *os.File, t *tree.Tree) error {
+		c, err := squashfs.NewCompressor("zstd", level)
+		if err != nil {
+			return err
+		}
+		_, err = squashfs.Write(ctx, f, t, squashfs.Options{BlockSize: imageBlock, Compressor: c})
 		return err
 	}
-	f, err := os.Create(args[1])
+}
+
+func erofsLZ4(ctx context.Context, f *os.File, t *tree.Tree) error {
+	c, err := erofs.NewCompressor("lz4", 0)
 	if err != nil {
 		return err
 	}
-	_, err = squashfs.Write(context.Background(), f, t, squashfs.Options{BlockSize: 256 << 10})
-	return errors.Join(err, f.Close())
+	const cluster = 64 << 10
+	_, err = erofs.Write(ctx, f, t, erofs.Options{Compressor: c, ClusterSize: cluster})
+	return err
+}
+
+// writeImage packs a directory: ROLE DIR IMAGE.
+func writeImage(args []string) error {
+	if len(args) != 3 || imageRoles[args[0]] == nil {
+		return errors.New("image: want a way to write, a directory and an image")
+	}
+	t := &tree.Tree{}
+	if err := readTree(t, args[1], "."); err != nil {
+		return err
+	}
+	f, err := os.Create(args[2])
+	if err != nil {
+		return err
+	}
+	return errors.Join(imageRoles[args[0]](context.Background(), f, t), f.Close())
 }
 
 // writeInitramfs makes an initramfs of the kernel in a directory: DIR INITRD.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ashlar/internal/builder/lock"
+	"ashlar/internal/contract/layout"
 )
 
 // setup is what the measurements share.
@@ -159,13 +160,31 @@ func (s *setup) mksquashfs(ctx context.Context) (cost, error) {
 	return c, err
 }
 
-// build runs ashlar on the server and gives the size of the root image.
-func (s *setup) build(ctx context.Context, dir, store string) (cost, error) {
-	c, err := run(ctx, s.work, s.env(store), s.ashlar, "-q", "build", dir)
+// mkerofs packs the tree as EROFS, compressed with lz4hc as our writer is with lz4.
+func (s *setup) mkerofs(ctx context.Context) (cost, error) {
+	out := s.work + "/theirs.erofs"
+	if err := os.RemoveAll(out); err != nil {
+		return cost{}, err
+	}
+	c, err := run(ctx, s.work, nil, "mkfs.erofs", "-zlz4hc", "-C65536", "-x-1", out, s.tree)
 	if err != nil {
 		return c, err
 	}
-	info, err := os.Stat(filepath.Join(dir, "out", "root.squashfs"))
+	info, err := os.Stat(out)
+	if err != nil {
+		return c, err
+	}
+	c.bytes = info.Size()
+	return c, nil
+}
+
+// build runs ashlar on the server and gives the size of the root image.
+func (s *setup) build(ctx context.Context, dir, store string, args ...string) (cost, error) {
+	c, err := run(ctx, s.work, s.env(store), append([]string{s.ashlar, "-q", "build", dir}, args...)...)
+	if err != nil {
+		return c, err
+	}
+	info, err := os.Stat(filepath.Join(dir, "out", layout.GenRoot))
 	if err != nil {
 		return c, err
 	}
