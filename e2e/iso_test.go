@@ -24,7 +24,7 @@ func TestISO(t *testing.T) {
 	if a, b := digestOf(t, image), digestOf(t, filepath.Join(other, "disk.iso")); a != b {
 		t.Errorf("two builds differ: %s and %s", a, b)
 	}
-	if out := must(t, "inspect", image).stdout; !strings.Contains(out, "iso9660") || !strings.Contains(out, "root.squashfs") || !strings.Contains(out, "ashlar-esp") {
+	if out := must(t, "inspect", image).stdout; !strings.Contains(out, "iso9660") || !strings.Contains(out, "root.img") || !strings.Contains(out, "ashlar-esp") {
 		t.Errorf("inspect says %s", out)
 	}
 	m := boot(t, emulator(t, dir), qemu.Config{

@@ -37,6 +37,10 @@ func Targets() []Target {
 	return []Target{
 		{Name: targetDisk, Doc: "`disk.img`: a raw disk that starts by BIOS and by UEFI.", Kernel: true, Loader: LoaderDisk},
 		{Name: "iso", Doc: "`disk.iso`: a CD image that starts by BIOS and by UEFI, also from a USB stick; it keeps no state.", Kernel: true, Loader: LoaderDisk, Arches: []string{"amd64"}},
+		{Name: "qcow2", Doc: "`disk.qcow2`: the same disk for QEMU, Proxmox and OpenStack, compressed.", Kernel: true, Loader: LoaderDisk},
+		{Name: "vhd", Doc: "`disk.vhd`: the same disk for Hyper-V, without its zeros.", Kernel: true, Loader: LoaderDisk},
+		{Name: "vhd-fixed", Doc: "`disk-fixed.vhd`: the same disk for Azure, whole MiB in full length.", Kernel: true, Loader: LoaderDisk},
+		{Name: "vmdk", Doc: "`disk.vmdk`: the same disk for VMware and OVF packages, compressed.", Kernel: true, Loader: LoaderDisk},
 		{Name: "kernel", Doc: "For a kernel that the emulator starts itself: `vmlinuz` and `initrd`, `root.img` and `modules.img` as the first and second disk, and their command line in `kernel.cmdline`.", Kernel: true},
 		{Name: "tar", Doc: "`rootfs.tar.zst`: the root as an archive of the pax form, with owners, extended attributes and devices."},
 		{Name: targetRoot, Doc: "Nothing but what every build makes: `root.img` and, with a kernel, `vmlinuz`, `initrd` and `modules.img`."},
