@@ -38,7 +38,7 @@ func TestInputDigestIgnoresForm(t *testing.T) {
 var notInputs = map[string]bool{
 	"Name": true, "InitReaper": true, "Root": true, "Hostname": true, "Timezone": true, "Locale": true, "Files": true, "Users": true,
 	"Groups": true, "Services": true, "State": true, "Network": true, "Sysctl": true, "Prune": true,
-	"Image": true, "Disk": true, "Tests": true,
+	"Image": true, "Disk": true, "Container": true, "Tests": true,
 }
 
 // Every other key changes the digest, down to each field of base, pins and archives.

@@ -75,6 +75,7 @@ var forms = compile(map[string]form{
 	"sshkey":      {what: "an SSH public key", hint: "one line of an id_….pub file", check: checkSSHKey},
 	"crypt":       {what: "a password hash", hint: "make one with: openssl passwd -6", pattern: `^(\*|!|!?\$[A-Za-z0-9-]+\$[A-Za-z0-9./$,=+-]+)$`},
 	"unit":        {what: "a systemd unit", hint: `such as "nginx.service"`, pattern: `^[A-Za-z0-9:_.\\@-]+\.(service|socket|timer|target|path|mount)$`},
+	"exposed":     {what: "a port", hint: `such as "80" or "53/udp"`, pattern: `^[1-9][0-9]{0,4}(/(tcp|udp|sctp))?$`, check: checkExposed},
 	"port":        {what: "a port", hint: `such as ":22"`, pattern: `^[A-Za-z0-9.:\[\]-]*:[0-9]{1,5}$`, check: checkPort},
 	"httpurl":     {what: "a URL on the machine", hint: `such as "http://:80/"`, pattern: `^http://[^\s\u0000-\u001f\u007f]+$`, check: checkHTTP},
 })
@@ -279,6 +280,11 @@ func checkPort(text string) error {
 	if err != nil {
 		return errors.New("is not a port")
 	}
+	return checkPortNumber(port)
+}
+
+func checkExposed(text string) error {
+	port, _, _ := strings.Cut(text, "/")
 	return checkPortNumber(port)
 }
 

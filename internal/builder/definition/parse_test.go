@@ -70,11 +70,12 @@ suite = "trixie-backports"
 			"me":     {},
 			"daemon": {System: true},
 		},
-		Network: Network{Interfaces: []Interface{{Name: "eth0", RA: true}}},
-		Prune:   Prune{Docs: true, Copyright: true, Man: true, Locales: true, PackageManager: true},
-		Image:   Image{Format: "squashfs", Compressor: "zstd", BlockSize: "256K", Verity: true},
-		Disk:    Disk{State: "64M", Grow: true},
-		Targets: []string{"disk"},
+		Network:   Network{Interfaces: []Interface{{Name: "eth0", RA: true}}},
+		Prune:     Prune{Docs: true, Copyright: true, Man: true, Locales: true, PackageManager: true},
+		Image:     Image{Format: "squashfs", Compressor: "zstd", BlockSize: "256K", Verity: true},
+		Disk:      Disk{State: "64M", Grow: true},
+		Container: Container{Compressor: "gzip"},
+		Targets:   []string{"disk"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("definition (-want +got):\n%s", diff)
@@ -118,7 +119,7 @@ func TestTagsAreSound(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeFor[Definition]())
-	if len(seen) != 20 {
+	if len(seen) != 21 {
 		t.Errorf("%d tables were checked", len(seen))
 	}
 }

@@ -45,6 +45,7 @@ type Definition struct {
 	Prune      Prune              `toml:"prune" doc:"What is left out of the image. Everything listed is on unless set to false."`
 	Image      Image              `toml:"image" doc:"Format and compression of the root image and of the modules' image."`
 	Disk       Disk               `toml:"disk" doc:"The disk image."`
+	Container  Container          `toml:"container" doc:"Images for containers."`
 	Targets    []string           `toml:"targets" doc:"What to make of it, see the table below; all is everything that the definition can serve. Default: disk, without a kernel root." enum:"@targets" unique:"true" nonempty:"true"`
 	Tests      []Test             `toml:"tests" doc:"Checks that ashlar test makes against the booted machine."`
 }
@@ -217,6 +218,12 @@ type Disk struct {
 	System string `toml:"system" doc:"Size of the system partition; default: room for three generations." form:"size" min:"16M" max:"64T"`
 	State  string `toml:"state" doc:"Size of the state partition in the image file; it grows at first boot." default:"64M" form:"size" min:"8M" max:"64T"`
 	Grow   bool   `toml:"grow" doc:"Let the state partition grow to the disk at boot." default:"true"`
+}
+
+// Container is what images for containers say.
+type Container struct {
+	Ports      []string `toml:"ports" doc:"Ports that are open to other machines, 53/udp or, for TCP, the number; default: those of the tests." example:"80" form:"exposed" unique:"true"`
+	Compressor string   `toml:"compressor" doc:"Compressor of an OCI image's layers; runtimes before 2021 read only gzip." enum:"gzip,zstd" default:"gzip"`
 }
 
 // Test is a check against the booted machine; one of http, tcp or service.

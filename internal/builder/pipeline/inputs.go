@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"ashlar/internal/builder/container"
 	"ashlar/internal/builder/definition"
 	"ashlar/internal/builder/devicebin"
 	"ashlar/internal/builder/lock"
@@ -68,13 +69,14 @@ func (b *build) inputs() (inputs, error) {
 		"disk":            digestOf(def.Disk),
 		"command line":    digestOf(b.cmdline()),
 		"kernel":          digestOf([]any{def.Kernel.Modules, def.Root.Mode, def.Init}),
+		"container":       digestOf([]any{def.Container, container.Ports(&def)}),
 		"app":             digestOf([]any{def.Init, def.InitReaper, def.Kernel.Modules}),
 		"targets":         digestOf(targetNames(b.targets)),
 		"identity":        digestOf([]any{def.Name, b.p.sum, b.arch, b.env.Version}),
 	}
 	// What the root is made by is the rest of the definition.
 	def.Image, def.Disk, def.Kernel = definition.Image{}, definition.Disk{}, definition.Kernel{}
-	def.Tests, def.Targets, def.InitReaper = nil, nil, false
+	def.Tests, def.Targets, def.InitReaper, def.Container = nil, nil, false, definition.Container{}
 	in["definition"] = digestOf(def)
 	in[definitionFile] = b.p.text
 	device, err := devicebin.Entry(b.arch)

@@ -44,6 +44,10 @@ func makers() []maker {
 		{name: "vmdk", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeVMDK},
 		{name: "kernel", inputs: []string{"command line"}, write: makeKernelTarget, start: startKernel},
 		{name: "tar", write: makeTar},
+		{name: "oci", inputs: containerInputs(), write: makeOCI},
+		{name: "lxc", inputs: containerInputs(), write: makeLXC},
+		{name: "openvz", inputs: containerInputs(), write: makeOpenVZ},
+		{name: "nspawn", inputs: containerInputs(), write: makeNspawn},
 		{name: "root"},
 		{name: "initramfs", inputs: []string{"app", "command line", "identity"}, write: makeInitramfs, start: startInitramfs},
 		{name: "uki", inputs: []string{"app", "boot packages", "command line", "identity"}, write: makeUKI, start: startUKI},
@@ -137,7 +141,7 @@ func (b *build) makeTargets(ctx context.Context, gen *generation, out string) er
 				return err
 			}
 			if err := m.write(ctx, b, gen, dir); err != nil {
-				return b.env.noStoreRoom(fmt.Errorf("make target %s: %w", t.Name, err))
+				return b.noWorkRoom(fmt.Errorf("make target %s: %w", t.Name, err))
 			}
 		}
 		b.did(targetStep(t.Name), !kept)

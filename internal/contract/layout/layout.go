@@ -54,6 +54,10 @@ const (
 	InitBinary   = "usr/lib/ashlar/ashlar-init"   // also linked from usr/sbin/ashlar
 )
 
+// ContainerCommand is the argument of InitBinary that makes it process 1 of a
+// container.
+const ContainerCommand = "container"
+
 // Paths on the running machine.
 const (
 	RunDir        = "/run/ashlar"

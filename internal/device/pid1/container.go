@@ -24,7 +24,7 @@ import (
 
 // ContainerCommand is the argument that makes PID 1 run the services of the
 // image inside a container.
-const ContainerCommand = "container"
+const ContainerCommand = layout.ContainerCommand
 
 // Exit codes of a container.
 const (
