@@ -13,7 +13,6 @@ import (
 
 	"ashlar/internal/builder/lock"
 	"ashlar/internal/builder/pipeline"
-	"ashlar/internal/builder/store"
 	"ashlar/internal/ui"
 )
 
@@ -111,60 +110,4 @@ func printFiles(w io.Writer, image *pipeline.Image) {
 			fmt.Fprintf(w, "%s %-8s %04o %5d:%-5d %10d %s/%s%s\n", time.Unix(e.MTime, 0).UTC().Format(time.DateTime), e.Kind, e.Mode, e.UID, e.GID, e.Size, p.Name, name, target)
 		}
 	}
-}
-
-func (a *app) storeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "store", Short: "Look after the cache of inputs and results", Args: onlyVerbs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	c.AddCommand(a.storeDU(), a.storeGC())
-	return c
-}
-
-func (a *app) storeDU() *cobra.Command {
-	return &cobra.Command{
-		Use: "du", Short: "Say what the store takes", Args: exactArgs(0, "no arguments"),
-		RunE: func(*cobra.Command, []string) error {
-			e, err := a.env()
-			if err != nil {
-				return err
-			}
-			usage, err := e.Store.DU()
-			if err != nil {
-				return err
-			}
-			return a.answer(usage, func(w io.Writer) error { return printUsage(w, e.Store.Dir(), usage) })
-		},
-	}
-}
-
-func printUsage(w io.Writer, dir string, u store.Usage) error {
-	fmt.Fprintln(w, dir)
-	return ui.Table(w, []string{"what", "number", "size"}, [][]string{
-		{"blobs", strconv.Itoa(u.Blobs), ui.Bytes(u.BlobBytes)},
-		{"records", strconv.Itoa(u.Records), ui.Bytes(u.RecordBytes)},
-		{"left by killed runs", "", ui.Bytes(u.TempBytes)},
-	})
-}
-
-func (a *app) storeGC() *cobra.Command {
-	var age time.Duration
-	var keep []string
-	c := &cobra.Command{Use: "gc", Short: "Remove what has not been used for a while", Args: exactArgs(0, "no arguments")}
-	c.Flags().DurationVar(&age, "older", 30*24*time.Hour, "remove what was not used for so long")
-	c.Flags().StringSliceVar(&keep, "keep", nil, "definitions whose locked inputs stay")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if age < 0 {
-			return &usageError{fmt.Errorf("--older %s: want a time that is not negative, as 720h", age)}
-		}
-		e, err := a.env()
-		if err != nil {
-			return err
-		}
-		removed, err := e.CollectGarbage(keep, age)
-		if err != nil {
-			return err
-		}
-		return a.answer(removed, func(w io.Writer) error { return printUsage(w, "removed from "+e.Store.Dir(), removed) })
-	}
-	return c
 }

@@ -106,6 +106,11 @@ func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artef
 	if err := checkOutput(opt.Out); err != nil {
 		return nil, err
 	}
+	leave, err := b.inStore()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	b.last = e.lastBuild(opt.Out)
 	if !e.NoCache && b.last.stands(b.in, opt.Out) {
 		a := b.last.artefacts(opt.Out, b.targets)

@@ -8,13 +8,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
-	"ashlar/internal/builder/distro/deb"
 	"ashlar/internal/builder/lock"
-	"ashlar/internal/builder/rootfs"
 	"ashlar/internal/builder/store"
 	"ashlar/internal/foundation/atomicfile"
 	"ashlar/internal/foundation/digest"
@@ -102,13 +99,18 @@ func (e *Env) vendorMirror(archive string) (string, bool) {
 }
 
 // CollectGarbage removes from the store what no definition of keep needs and
-// nothing has used for the age.
-func (e *Env) CollectGarbage(keep []string, age time.Duration) (store.Usage, error) {
+// nothing has used for the age, and then what was used least recently until the
+// store has no more than size bytes. A size of 0 is any; with a size, an age of
+// 0 is any.
+func (e *Env) CollectGarbage(keep []string, age time.Duration, size int64) (store.Usage, error) {
 	needed := map[digest.Digest]bool{}
 	for _, dir := range keep {
 		p, err := e.load(dir)
 		if err != nil {
 			return store.Usage{}, err
+		}
+		for _, arch := range p.lock.Arches {
+			needed[toolsKey(arch.Tools)] = true
 		}
 		for _, list := range allPackages(p.lock) {
 			for _, pkg := range list {
@@ -117,12 +119,11 @@ func (e *Env) CollectGarbage(keep []string, age time.Duration) (store.Usage, err
 		}
 	}
 	return e.Store.GC(store.GCOptions{
-		Keep: func(d digest.Digest) bool { return needed[d] },
-		Refs: func(kind, key string, data []byte) []digest.Digest {
-			return slices.Concat(deb.Refs(kind, key, data), rootfs.Refs(kind, key, data), kernelRefs(kind, data))
-		},
-		MaxAge: age,
-		Now:    e.Now(),
+		Meaning: meaning(),
+		Keep:    func(d digest.Digest) bool { return needed[d] },
+		MaxAge:  age,
+		MaxSize: size,
+		Now:     e.Now(),
 	})
 }
 

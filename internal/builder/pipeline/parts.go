@@ -41,12 +41,12 @@ func diskSizes(d definition.Disk) (s diskSize, err error) {
 type blockCache struct{ st *store.Store }
 
 func (c blockCache) Get(key string) ([]byte, bool) {
-	data, ok, err := c.st.Record("block", key)
+	data, ok, err := c.st.Record(blockKind, key)
 	return data, ok && err == nil
 }
 
 // Put may fail, on a full disk say: then the block is compressed again next time.
-func (c blockCache) Put(key string, block []byte) { _ = c.st.SetRecord("block", key, block) }
+func (c blockCache) Put(key string, block []byte) { _ = c.st.SetRecord(blockKind, key, block) }
 
 // fetchPackages brings packages into the store.
 func (e *Env) fetchPackages(ctx context.Context, l *lock.Lock, lists ...[]lock.Package) error {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"ashlar/internal/builder/distro/deb"
 	"ashlar/internal/builder/lock"
@@ -33,13 +34,9 @@ func (e *Env) Tools(ctx context.Context, dir string, wanted func(path string) bo
 }
 
 func (e *Env) toolsOf(ctx context.Context, l *lock.Lock, packages []lock.Package, wanted func(string) bool) (_ string, err error) {
-	h := sha256.New()
-	for _, p := range packages {
-		fmt.Fprintln(h, p.Digest)
-	}
-	final := filepath.Join(e.Store.Dir(), "tools", digest.Digest(h.Sum(nil)).String())
-	if _, err := os.Stat(final); err == nil {
-		return final, nil
+	final := filepath.Join(e.Store.Dir(), "tools", toolsKey(packages).String())
+	if now := time.Now(); os.Chtimes(final, now, now) == nil {
+		return final, nil // and the store knows that it was used
 	}
 	if err := e.fetchPackages(ctx, l, packages); err != nil {
 		return "", err
@@ -67,6 +64,15 @@ func (e *Env) toolsOf(ctx context.Context, l *lock.Lock, packages []lock.Package
 		return "", fmt.Errorf("keep tools: %w", err)
 	}
 	return final, nil
+}
+
+// toolsKey names a set of programs.
+func toolsKey(packages []lock.Package) digest.Digest {
+	h := sha256.New()
+	for _, p := range packages {
+		fmt.Fprintln(h, p.Digest)
+	}
+	return digest.Digest(h.Sum(nil))
 }
 
 // materialise writes packages' directories, files and links into a directory

@@ -150,6 +150,7 @@ func (s *Store) put(r io.Reader, as inode, check func(digest.Digest, int64) erro
 	}
 	if err == nil {
 		err = s.explain("write to store", s.adopt(tmp.Name(), s.Path(d)))
+		s.added.Add(onDisk(n))
 	}
 	if err != nil {
 		if gone := os.Remove(tmp.Name()); gone != nil {

@@ -93,6 +93,7 @@ func (s *Store) missing(requests []Request) []Request {
 	var out []Request
 	seen := map[digest.Digest]bool{}
 	for _, r := range requests {
+		s.Use(r.Digest)
 		if seen[r.Digest] || s.HasSize(r.Digest, r.Size) {
 			continue
 		}

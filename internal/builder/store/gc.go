@@ -1,12 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,172 +14,210 @@ import (
 	"ashlar/internal/foundation/digest"
 )
 
-// Usage counts files and bytes; bytes are of contents, without the file system's overhead.
-type Usage struct {
-	Blobs       int   `json:"blobs"`
-	Records     int   `json:"records"`
-	BlobBytes   int64 `json:"blob_bytes"`
-	RecordBytes int64 `json:"record_bytes"`
-	TempBytes   int64 `json:"temp_bytes"` // left by runs that were killed
-}
-
-// Bytes is the sum.
-func (u Usage) Bytes() int64 { return u.BlobBytes + u.RecordBytes + u.TempBytes }
-
-// DU measures the store.
-func (s *Store) DU() (Usage, error) {
-	var u Usage
-	err := s.walk("blobs", func(_ string, info fs.FileInfo) error {
-		u.Blobs++
-		u.BlobBytes += info.Size()
-		return nil
-	})
-	err = errors.Join(err, s.walk("records", func(_ string, info fs.FileInfo) error {
-		u.Records++
-		u.RecordBytes += info.Size()
-		return nil
-	}))
-	err = errors.Join(err, s.walk("tmp", func(_ string, info fs.FileInfo) error {
-		u.TempBytes += info.Size()
-		return nil
-	}))
-	return u, s.explain("measure store", err)
-}
-
 // GCOptions says what stays.
 type GCOptions struct {
-	// Keep names blobs that stay, and with them the records whose key is such a digest. Nil keeps none.
+	Meaning
+	// Keep names blobs that stay, and with them the records whose key is such a
+	// digest, and tools of that name. Nil keeps none.
 	Keep func(digest.Digest) bool
-	// Refs gives the blobs that a record needs; those of records that stay, stay. It may be nil.
-	Refs func(kind, key string, data []byte) []digest.Digest
-	// MaxAge keeps whatever was made or, for records, used since then. Zero keeps nothing for its age.
+	// MaxSize has what was used least recently go until the store takes no more
+	// bytes. Zero: the size does not matter.
+	MaxSize int64
+	// MaxAge has all go that was not used for so long. It is not looked at when
+	// there is a MaxSize and it is zero; else zero is no time at all.
 	MaxAge time.Duration
 	Now    time.Time // for MaxAge; zero is the clock's
 	DryRun bool      // count only
+
+	used map[string]bool // paths of records and blobs that stay, too
 }
 
-// GC removes what is not kept and returns what was removed. It fails when
-// another process, or another Store of this one, has the store open.
+// errBusy says that others use the store.
+var errBusy = errors.New("another process uses it; try again when it is done")
+
+// GC removes what is not kept and returns what was removed. What kept records
+// need is kept. It fails when another process, or another Store of this one,
+// has the store open.
 func (s *Store) GC(opt GCOptions) (removed Usage, err error) {
-	if err := s.flock(unix.LOCK_EX | unix.LOCK_NB); err != nil {
-		// A failed conversion may have dropped the shared lock.
-		err = errors.Join(err, s.flock(unix.LOCK_SH|unix.LOCK_NB))
-		return removed, fmt.Errorf("collect garbage in store %s: another process uses it; try again when it is done (%w)", s.dir, err)
-	}
-	defer func() { err = errors.Join(err, s.flock(unix.LOCK_SH)) }()
-	if opt.Now.IsZero() {
-		opt.Now = time.Now()
-	}
-	live, err := s.sweepRecords(opt, &removed)
-	if err == nil {
-		err = s.sweepBlobs(opt, live, &removed)
-	}
-	if err == nil {
-		err = s.sweepTemp(opt, &removed)
-	}
+	removed, _, err = s.collect(opt)
 	return removed, s.explain("collect garbage in store", err)
 }
 
-func (o GCOptions) young(info fs.FileInfo) bool {
-	return o.MaxAge > 0 && o.Now.Sub(info.ModTime()) < o.MaxAge
-}
-
-func (o GCOptions) keeps(name string) bool {
-	if o.Keep == nil {
-		return false
+func (s *Store) collect(opt GCOptions) (removed Usage, left int64, err error) {
+	removed = newUsage()
+	release, err := s.collector()
+	if err != nil {
+		return removed, 0, err
 	}
-	d, err := digest.Parse(name)
-	return err == nil && o.Keep(d)
+	defer func() { err = errors.Join(err, release()) }()
+	c, err := s.scan(opt.Meaning)
+	if err != nil {
+		return removed, 0, err
+	}
+	victims := c.plan(opt)
+	if opt.DryRun {
+		for _, i := range victims {
+			removed.add(i)
+		}
+	} else {
+		err = s.removeAlone(victims, opt.used == nil, removed)
+	}
+	return removed, c.bytes() - removed.Bytes(), err
 }
 
-func (s *Store) sweepRecords(opt GCOptions, removed *Usage) (map[string]bool, error) {
-	live := map[string]bool{}
-	root := filepath.Join(s.dir, "records")
-	err := s.walk("records", func(path string, info fs.FileInfo) error {
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
+// plan chooses what goes, the first first.
+func (c *contents) plan(opt GCOptions) []*item {
+	if opt.Now.IsZero() {
+		opt.Now = time.Now()
+	}
+	kept := c.kept(opt)
+	var victims, rest []*item
+	for _, i := range c.items {
+		switch {
+		case i.rank == rankTemp:
+			if opt.used == nil { // whoever made it would hold the lock; at the end of a build, others may
+				victims = append(victims, i)
+			}
+		case kept[i]:
+		case opt.MaxSize > 0 && opt.MaxAge == 0, opt.MaxAge > 0 && opt.Now.Sub(i.used) < opt.MaxAge:
+			rest = append(rest, i)
+		default:
+			victims = append(victims, i)
+		}
+	}
+	order := func(a, b *item) int {
+		return cmp.Or(a.used.Compare(b.used), int(a.rank-b.rank), cmp.Compare(a.path, b.path))
+	}
+	slices.SortFunc(victims, order)
+	slices.SortFunc(rest, order)
+	left := c.bytes()
+	for _, i := range victims {
+		if i.rank != rankTemp {
+			left -= i.size
+		}
+	}
+	for _, i := range rest {
+		if opt.MaxSize == 0 || left <= opt.MaxSize {
+			break
+		}
+		victims = append(victims, i)
+		left -= i.size
+	}
+	return victims
+}
+
+// kept gives what stays whatever its age.
+func (c *contents) kept(opt GCOptions) map[*item]bool {
+	kept := map[*item]bool{}
+	for _, i := range c.items {
+		d, err := digest.Parse(i.name)
+		if opt.used[i.path] || err == nil && i.rank != rankPool && opt.Keep != nil && opt.Keep(d) {
+			kept[i] = true
+		}
+	}
+	for _, i := range c.items {
+		if i.rank != rankRecord || !kept[i] {
+			continue
+		}
+		for _, name := range i.needs {
+			if b := c.blobs[name]; b != nil {
+				kept[b] = true
+			}
+		}
+	}
+	return kept
+}
+
+// collector makes this the only one that collects garbage.
+func (s *Store) collector() (release func() error, err error) {
+	f, err := os.OpenFile(filepath.Join(s.dir, "collector"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w (%w)", errBusy, err), f.Close())
+	}
+	return f.Close, nil
+}
+
+// Others that want to open the store wait for this long at most; then they are
+// let in, and what is left stays for another time.
+const (
+	turn  = 250 * time.Millisecond
+	pause = 4 * recheck
+)
+
+// removeAlone removes items while nobody else has the store open. Sweep: also
+// what killed runs have left.
+func (s *Store) removeAlone(victims []*item, sweep bool, removed Usage) error {
+	for first := true; first || len(victims) > 0; first = false {
+		if !first {
+			time.Sleep(pause)
+		}
+		if err := s.alone(); err != nil {
 			return err
 		}
-		kind, _, _ := strings.Cut(rel, string(filepath.Separator))
-		key := filepath.Base(path)
-		if !opt.keeps(key) && !opt.young(info) {
-			removed.Records++
-			removed.RecordBytes += info.Size()
-			return opt.remove(path)
+		var err error
+		if first && sweep {
+			err = s.sweepTemp()
 		}
-		if opt.Refs == nil {
-			return nil
+		end := time.Now().Add(turn)
+		for err == nil && len(victims) > 0 && time.Now().Before(end) {
+			err = s.removeItem(victims[0], removed)
+			victims = victims[1:]
 		}
-		data, err := os.ReadFile(path)
-		if err != nil {
+		if err := errors.Join(err, s.share()); err != nil {
 			return err
 		}
-		for _, d := range opt.Refs(kind, key, data) {
-			live[d.String()] = true
-		}
+	}
+	return nil
+}
+
+// alone takes the lock for this Store only, or fails at once.
+func (s *Store) alone() error {
+	err := s.flock(unix.LOCK_EX | unix.LOCK_NB)
+	if err == nil {
 		return nil
-	})
-	return live, err
+	}
+	// A failed conversion may have dropped the shared lock. Nobody else collects.
+	return errors.Join(fmt.Errorf("%w (%w)", errBusy, err), s.share())
 }
 
-func (s *Store) sweepBlobs(opt GCOptions, live map[string]bool, removed *Usage) error {
-	return s.walk("blobs", func(path string, info fs.FileInfo) error {
-		name := filepath.Base(path)
-		if live[name] || opt.keeps(name) || opt.young(info) {
-			return nil
-		}
-		removed.Blobs++
-		removed.BlobBytes += info.Size()
-		return opt.remove(path)
-	})
+// removeItem removes one item unless it was used since it was looked at.
+func (s *Store) removeItem(i *item, removed Usage) error {
+	if i.rank == rankTemp {
+		removed.add(i) // swept already
+		return nil
+	}
+	info, err := os.Lstat(i.path)
+	if err != nil {
+		return nil // somebody was faster
+	}
+	at := info.ModTime()
+	if i.rank == rankBlob || i.rank == rankPool {
+		at = changed(info)
+	}
+	if !at.Equal(i.found) {
+		return nil
+	}
+	if i.rank == rankTools {
+		// Nobody sees a part of it: it goes under another name.
+		gone := filepath.Join(s.dir, "tmp", "tools-"+i.name)
+		err = errors.Join(os.Rename(i.path, gone), removeAll(gone))
+	} else {
+		err = os.Remove(i.path)
+	}
+	if err == nil {
+		removed.add(i)
+	}
+	return err
 }
 
 // sweepTemp takes all: whoever made it would hold the lock.
-func (s *Store) sweepTemp(opt GCOptions, removed *Usage) error {
-	err := s.walk("tmp", func(_ string, info fs.FileInfo) error {
-		removed.TempBytes += info.Size()
-		return nil
-	})
-	if err != nil || opt.DryRun {
-		return err
-	}
+func (s *Store) sweepTemp() error {
 	entries, err := os.ReadDir(filepath.Join(s.dir, "tmp"))
 	for _, e := range entries {
 		err = errors.Join(err, removeAll(filepath.Join(s.dir, "tmp", e.Name())))
 	}
 	return err
-}
-
-func (o GCOptions) remove(path string) error {
-	if o.DryRun {
-		return nil
-	}
-	return os.Remove(path)
-}
-
-// walk visits the regular files below a directory of the store; files that
-// vanish meanwhile are passed over.
-func (s *Store) walk(sub string, visit func(path string, info fs.FileInfo) error) error {
-	return filepath.WalkDir(filepath.Join(s.dir, sub), func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			if sub == "tmp" && errors.Is(err, os.ErrPermission) {
-				return fs.SkipDir // removed all the same
-			}
-			return err
-		}
-		if !e.Type().IsRegular() {
-			return nil
-		}
-		info, err := e.Info()
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return visit(path, info)
-	})
 }

@@ -42,6 +42,7 @@ func (s *Store) Record(kind, key string) ([]byte, bool, error) {
 	if err != nil {
 		return nil, false, s.explain("read record from store", err)
 	}
+	s.use(path)
 	return data, true, nil
 }
 
@@ -72,6 +73,8 @@ func (s *Store) SetRecord(kind, key string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return s.explain("write record to store", err)
 	}
+	s.use(path)
+	s.added.Add(onDisk(int64(len(data))))
 	return s.explain("write record to store", atomicfile.WriteBytes(path, atomicfile.Options{}, data))
 }
 

@@ -10,7 +10,11 @@
 //	records/KIND/ab/KEY   replaced as a whole
 //	tmp/                  what is being made; garbage when nobody holds the lock,
 //	                      removed by the next who opens the store
-//	lock                  held shared by every open Store, exclusively by GC
+//	pool/ab/…             of the sandbox: files that differ from blobs in mode or time
+//	tools/KEY/            unpacked programs for the builder
+//	lock                  held shared by every open Store, alone while garbage is removed
+//	collector             held by the one that collects garbage
+//	size                  of all, as measured last, and what was added since
 //
 // Everything appears by rename, so that a process that is killed leaves nothing
 // half-made under a name that anybody reads. Blobs are not flushed to the disk
@@ -24,16 +28,25 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ashlar/internal/foundation/digest"
 )
 
 // Store is an open store. It is safe for concurrent use.
 type Store struct {
 	dir  string
 	lock *os.File
+
+	working sync.RWMutex // held by whoever works with it in this process; alone by Trim
+	added   atomic.Int64 // bytes, since they were noted
+	mu      sync.Mutex
+	used    map[string]bool // paths of what was read or made
 }
 
 // DefaultDir is $ASHLAR_STORE, else $XDG_CACHE_HOME/ashlar, else ~/.cache/ashlar.
@@ -58,7 +71,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
-	s := &Store{dir: abs}
+	s := &Store{dir: abs, used: map[string]bool{}}
 	for _, sub := range []string{"blobs", "records", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(abs, sub), 0o755); err != nil {
 			return nil, s.explain("open store", err)
@@ -112,17 +125,30 @@ func (s *Store) enter() error {
 	return nil
 }
 
+// recheck is how long to wait before a lock is tried again.
+const recheck = 10 * time.Millisecond
+
 // share waits a moment for the shared lock: others that enter hold it alone
-// while they look at tmp.
+// while they look at tmp, and those that collect garbage while it is their turn.
 func (s *Store) share() error {
-	const patience, pause = time.Second, 10 * time.Millisecond
-	for end := time.Now().Add(patience); ; time.Sleep(pause) {
+	const patience = 20 * turn
+	for end := time.Now().Add(patience); ; time.Sleep(recheck) {
 		err := s.flock(unix.LOCK_SH | unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
 			return err
 		}
 	}
 }
+
+// use notes that something is needed by what this process does.
+func (s *Store) use(path string) {
+	s.mu.Lock()
+	s.used[path] = true
+	s.mu.Unlock()
+}
+
+// Use notes that a blob is.
+func (s *Store) Use(d digest.Digest) { s.use(s.Path(d)) }
 
 // TempDir makes a directory on the store's file system, for work whose result
 // is then moved into the store or linked from it. remove deletes it with all it

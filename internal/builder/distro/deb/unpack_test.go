@@ -192,7 +192,10 @@ func TestGCKeepsUnpacked(t *testing.T) {
 	if _, err := deb.UnpackAll(t.Context(), st, []lock.Package{kept, gone}, 2, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := st.GC(store.GCOptions{Keep: func(d digest.Digest) bool { return d == kept.Digest }, Refs: deb.Refs}); err != nil {
+	refs := func(kind, key string, data []byte) (string, []digest.Digest) {
+		return store.PartContents, deb.Refs(kind, key, data)
+	}
+	if _, err := st.GC(store.GCOptions{Keep: func(d digest.Digest) bool { return d == kept.Digest }, Meaning: store.Meaning{Refs: refs}}); err != nil {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]bool{"kept content": true, "gone content": false} {
