@@ -1,12 +1,13 @@
 package reaper
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -224,8 +225,15 @@ func sameLease(a, b message) bool {
 
 // hardwareOf reads "52:54:00:12:34:56".
 func hardwareOf(text string) (mac [6]byte, err error) {
-	n, err := fmt.Sscanf(text, "%02x:%02x:%02x:%02x:%02x:%02x", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5])
-	if err != nil || n != len(mac) || bytes.Equal(mac[:], make([]byte, len(mac))) {
+	parts := strings.Split(strings.TrimSpace(text), ":")
+	for n := 0; n < len(mac) && len(parts) == len(mac); n++ {
+		octet, err := strconv.ParseUint(parts[n], 16, 8)
+		if err != nil {
+			return mac, fmt.Errorf("hardware address %q", text)
+		}
+		mac[n] = byte(octet)
+	}
+	if mac == [6]byte{} {
 		return mac, fmt.Errorf("hardware address %q", text)
 	}
 	return mac, nil

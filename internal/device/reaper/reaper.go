@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -233,10 +234,10 @@ func afterFailure(seconds int) power.Action {
 
 func panicSeconds() int {
 	text, err := os.ReadFile("/proc/sys/kernel/panic")
-	seconds := 0
-	if err == nil {
-		_, err = fmt.Sscan(string(text), &seconds)
+	if err != nil {
+		return 0
 	}
+	seconds, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
 		return 0
 	}
