@@ -163,6 +163,10 @@ func (c *configurer) inSandbox(ctx context.Context, in Input, lower *tree.Tree, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
+	leave, err := putStandIns(lower)
+	if err != nil {
+		return nil, err
+	}
 	c.box, err = sandbox.New(ctx, sandbox.Options{Dir: dir, Lower: lower, Pool: filepath.Join(in.Store.Dir(), "pool")})
 	if err != nil {
 		return nil, err
@@ -175,6 +179,7 @@ func (c *configurer) inSandbox(ctx context.Context, in Input, lower *tree.Tree, 
 	if err != nil {
 		return nil, err
 	}
+	leave(result)
 	restoreTimes(result, c.placed)
 	return result, forgetTimes(result, c.epoch)
 }

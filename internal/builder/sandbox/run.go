@@ -49,6 +49,7 @@ func environment(extra []string) []string {
 		"LC_ALL=C.UTF-8",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"PERL_HASH_SEED=0",
+		"PYTHONDONTWRITEBYTECODE=1",
 		"PYTHONHASHSEED=0",
 		"SHELL=/bin/sh",
 		"TERM=dumb",
