@@ -15,7 +15,7 @@ func TestDiskForms(t *testing.T) {
 	forms := []struct{ target, file, format string }{
 		{"qcow2", "disk.qcow2", "qcow2"}, {"vhd", "disk.vhd", "vpc"}, {"vhd-fixed", "disk-fixed.vhd", "vpc"}, {"vmdk", "disk.vmdk", "vmdk"},
 	}
-	args := []string{"build", "--target", "disk"}
+	args := []string{"build", "--target", "disk", "--target", "disk-zst"}
 	for _, f := range forms {
 		args = append(args, "--target", f.target)
 	}
@@ -33,4 +33,18 @@ func TestDiskForms(t *testing.T) {
 		}
 		page.note(t, shown{f.target, "amd64", "read back by qemu-img", "equals `disk.img`, which boots"})
 	}
+	flashed := filepath.Join(t.TempDir(), "flashed")
+	packed := filepath.Join(dir, "out", "disk.img.zst")
+	if a, b := digestOf(t, packed), digestOf(t, filepath.Join(other, "disk.img.zst")); a != b {
+		t.Errorf("disk-zst: two builds differ: %s and %s", a, b)
+	}
+	// Into a fresh file all that is in no range is zero: it equals the raw image.
+	out, err := exec.Command(testenv.RequireTool(t, "bmaptool"), "copy", "--bmap", filepath.Join(dir, "out", "disk.img.bmap"), packed, flashed).CombinedOutput()
+	if err != nil {
+		t.Fatalf("bmaptool: %v: %s", err, out)
+	}
+	if a, b := digestOf(t, flashed), digestOf(t, filepath.Join(dir, "out", "disk.img")); a != b {
+		t.Errorf("disk-zst: bmaptool wrote %s, the raw image is %s", a, b)
+	}
+	page.note(t, shown{"disk-zst", "amd64", "written by bmaptool", "equals `disk.img`, which boots"})
 }

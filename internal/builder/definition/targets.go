@@ -37,6 +37,7 @@ func Targets() []Target {
 	return []Target{
 		{Name: targetDisk, Doc: "`disk.img`: a raw disk that starts by BIOS and by UEFI.", Kernel: true, Loader: LoaderDisk},
 		{Name: "iso", Doc: "`disk.iso`: a CD image that starts by BIOS and by UEFI, also from a USB stick; it keeps no state.", Kernel: true, Loader: LoaderDisk, Arches: []string{"amd64"}},
+		{Name: "disk-zst", Doc: "`disk.img.zst`: the same disk, compressed for transport, and `disk.img.bmap`: which of its blocks must be written to a medium.", Kernel: true, Loader: LoaderDisk},
 		{Name: "qcow2", Doc: "`disk.qcow2`: the same disk for QEMU, Proxmox and OpenStack, compressed.", Kernel: true, Loader: LoaderDisk},
 		{Name: "vhd", Doc: "`disk.vhd`: the same disk for Hyper-V, without its zeros.", Kernel: true, Loader: LoaderDisk},
 		{Name: "vhd-fixed", Doc: "`disk-fixed.vhd`: the same disk for Azure, whole MiB in full length.", Kernel: true, Loader: LoaderDisk},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"ashlar/internal/builder/target"
 	"ashlar/internal/contract/layout"
 	"ashlar/internal/format/qcow2"
 	"ashlar/internal/format/vhd"
@@ -91,4 +92,24 @@ func makeVMDK(ctx context.Context, b *build, gen *generation, dir string) error 
 
 func (b *build) diskID(form string) uuid.UUID {
 	return uuid.Derive(b.p.def.Name, form, layout.PartSystem, b.p.sum.String())
+}
+
+// The disk image for transport: compressed, and which of its blocks to write.
+const (
+	PackedImage = DiskImage + ".zst"
+	BlockMap    = DiskImage + ".bmap"
+)
+
+func makePacked(ctx context.Context, b *build, gen *generation, dir string) error {
+	return convert(ctx, b, gen, filepath.Join(dir, PackedImage), func(w *os.File, r io.ReaderAt, size int64) error {
+		blocks, err := target.MapDisk(r, size)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, BlockMap), blocks.Marshal(), 0o644)
+		}
+		if err != nil {
+			return err
+		}
+		out := bufio.NewWriterSize(w, 1<<20)
+		return errors.Join(target.CompressDisk(ctx, out, r, size, b.env.Workers), out.Flush())
+	})
 }

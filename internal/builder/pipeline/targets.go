@@ -38,6 +38,7 @@ func makers() []maker {
 	return []maker{
 		{name: "disk", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeDisk, start: startDisk},
 		{name: "iso", inputs: []string{"boot packages", "command line", "identity"}, write: makeISO, start: startISO},
+		{name: "disk-zst", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makePacked},
 		{name: "qcow2", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeQCOW2},
 		{name: "vhd", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeVHD},
 		{name: "vhd-fixed", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeFixedVHD},

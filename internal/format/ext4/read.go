@@ -116,6 +116,19 @@ func (fs *FS) block(number uint64) ([]byte, error) {
 
 // inodeTable is the first block of a group's inode table.
 func (fs *FS) inodeTable(group uint64) (uint64, error) {
+	d, err := fs.descriptor(group)
+	if err != nil {
+		return 0, err
+	}
+	table := uint64(binary.LittleEndian.Uint32(d[0x08:]))
+	if fs.descSize >= 64 {
+		table |= uint64(binary.LittleEndian.Uint32(d[0x28:])) << 32
+	}
+	return table, nil
+}
+
+// descriptor reads a group's descriptor.
+func (fs *FS) descriptor(group uint64) ([]byte, error) {
 	perBlock := uint64(fs.BlockSize / fs.descSize)
 	number := group / perBlock
 	at := uint64(fs.firstBlock) + 1 + number
@@ -129,14 +142,9 @@ func (fs *FS) inodeTable(group uint64) (uint64, error) {
 	}
 	b, err := fs.block(at)
 	if err != nil {
-		return 0, fmt.Errorf("descriptor of group %d: %w", group, err)
+		return nil, fmt.Errorf("descriptor of group %d: %w", group, err)
 	}
-	d := b[group%perBlock*uint64(fs.descSize):][:fs.descSize]
-	table := uint64(binary.LittleEndian.Uint32(d[0x08:]))
-	if fs.descSize >= 64 {
-		table |= uint64(binary.LittleEndian.Uint32(d[0x28:])) << 32
-	}
-	return table, nil
+	return b[group%perBlock*uint64(fs.descSize):][:fs.descSize], nil
 }
 
 // node is a decoded inode.
