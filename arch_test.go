@@ -52,7 +52,7 @@ var roomEdges = map[string][]string{
 	"device/supervise":            {"device/account"},
 	"device/reaper":               {"device/ipparam", "device/module", "device/mount", "device/power"},
 	"device/units":                {"device/facts"},
-	"device/pid1":                 {"device/account", "device/agent", "device/block", "device/console", "device/facts", "device/module", "device/mount", "device/network", "device/power", "device/state", "device/supervise", "device/units"},
+	"device/pid1":                 {"device/account", "device/agent", "device/block", "device/console", "device/facts", "device/ipparam", "device/module", "device/mount", "device/network", "device/power", "device/state", "device/supervise", "device/units"},
 }
 
 // TestImportsGoDownOnly compares the two tables with the import graph. Tests

@@ -51,7 +51,8 @@ type Artefacts struct {
 	Cmdline  string             `json:"cmdline"` // for starting the kernel directly
 	Targets  []string           `json:"targets"` // that are there now
 	LeftOut  []LeftOut          `json:"left_out,omitempty"`
-	Steps    []Step             `json:"steps"` // what was made, and why
+	Starts   map[string]Start   `json:"start,omitempty"` // by target, of those that a machine starts from
+	Steps    []Step             `json:"steps"`           // what was made, and why
 }
 
 // build is one run of Build: what the steps hand on to each other.
@@ -114,7 +115,7 @@ func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artef
 	b.last = e.lastBuild(opt.Out)
 	if !e.NoCache && b.last.stands(b.in, opt.Out) {
 		a := b.last.artefacts(opt.Out, b.targets)
-		a.LeftOut = leftOut
+		a.LeftOut, a.Starts = leftOut, a.starts()
 		return a, nil
 	}
 	work, remove, err := workDir(opt.Out)
@@ -132,7 +133,7 @@ func (e *Env) Build(ctx context.Context, dir string, opt BuildOptions) (_ *Artef
 	if err != nil {
 		return nil, err
 	}
-	a.Steps, a.LeftOut = explained(b.steps, b.in, b.last), leftOut
+	a.Steps, a.LeftOut, a.Starts = explained(b.steps, b.in, b.last), leftOut, a.starts()
 	return a, nil
 }
 

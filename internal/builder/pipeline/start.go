@@ -11,19 +11,19 @@ import (
 // Start is how a machine is started from artefacts. Files are named as they
 // are published; what is empty is not there.
 type Start struct {
-	Disk    string   // on virtio-blk
-	Disks   []string // further ones, read only, in order
-	CDROM   string   // in the drive
-	Kernel  string   // started directly, with Initrd and Cmdline
-	Initrd  string
-	Cmdline string
+	Disk    string   `json:"disk,omitempty"`   // on virtio-blk
+	Disks   []string `json:"disks,omitempty"`  // further ones, read only, in order
+	CDROM   string   `json:"cdrom,omitempty"`  // in the drive
+	Kernel  string   `json:"kernel,omitempty"` // started directly, with Initrd and Cmdline
+	Initrd  string   `json:"initrd,omitempty"`
+	Cmdline string   `json:"cmdline,omitempty"`
 
-	Program string // that UEFI starts
+	Program string `json:"program,omitempty"` // that UEFI starts
 
-	Bare      bool     // the machine has no agent: only its ports tell that it runs
-	MicroVM   bool     // no firmware and no PCI: virtio-mmio
-	Firmwares []string // that start it, of "bios" and "uefi"; the first is the usual one
-	Memory    int      // MiB, the least it starts with; 0: whatever runs it
+	Bare      bool     `json:"bare,omitempty"`      // the machine has no agent: only its ports tell that it runs
+	MicroVM   bool     `json:"microvm,omitempty"`   // no firmware and no PCI: virtio-mmio
+	Firmwares []string `json:"firmwares,omitempty"` // that start it, of "bios" and "uefi"; the first is the usual one
+	Memory    int      `json:"memory,omitempty"`    // MiB, the least it starts with; 0: whatever runs it
 }
 
 func startDisk(*Artefacts) Start { return StartImage(DiskImage) }
@@ -61,4 +61,14 @@ func startable() []string {
 		}
 	}
 	return names
+}
+
+func (a *Artefacts) starts() map[string]Start {
+	all := map[string]Start{}
+	for _, name := range startable() {
+		if slices.Contains(a.Targets, name) {
+			all[name] = findMaker(name).start(a)
+		}
+	}
+	return all
 }

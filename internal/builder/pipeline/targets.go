@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,6 +43,7 @@ func makers() []maker {
 		{name: "vhd-fixed", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeFixedVHD},
 		{name: "vmdk", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeVMDK},
 		{name: "kernel", inputs: []string{"command line"}, write: makeKernelTarget, start: startKernel},
+		{name: "microvm", inputs: []string{"command line", "identity", "definition"}, write: makeMicroVM, start: startMicroVM},
 		{name: "tar", write: makeTar},
 		{name: "oci", inputs: containerInputs(), write: makeOCI},
 		{name: "lxc", inputs: containerInputs(), write: makeLXC},
@@ -192,20 +192,11 @@ func (b *build) rootTree(gen *generation) (*tree.Tree, error) {
 	if gen.root.tree != nil {
 		return gen.root.tree, nil
 	}
-	r, err := gen.root.image.Open()
-	if err != nil {
-		return nil, err
-	}
-	b.closers = append(b.closers, r)
-	at, ok := r.(io.ReaderAt)
-	if !ok {
-		return nil, errors.New("read root image: its content can't be read at an offset")
-	}
-	image, err := readImageOf(at, gen.root.image.Size)
+	root, err := b.openTree(gen.root.image)
 	if err != nil {
 		return nil, fmt.Errorf("read root image: %w", err)
 	}
-	gen.root.tree = image.tree
+	gen.root.tree = root
 	return gen.root.tree, nil
 }
 

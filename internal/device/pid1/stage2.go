@@ -79,6 +79,7 @@ func (s *stage2) start(ctx context.Context) error {
 	if s.machine, err = ReadMachine("/"); err != nil {
 		return err
 	}
+	s.problem(s.askNetwork())
 	s.problem(prepareSystem(s.machine))
 	s.catchSignals()
 	network := make(chan struct{})

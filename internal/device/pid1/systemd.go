@@ -35,7 +35,11 @@ func NetworkUnderSystemd(ctx context.Context, say func(string, ...any)) error {
 	if err != nil {
 		return err
 	}
-	up, err := startNetwork(ctx, m.Network, say)
+	config, _, err := askedNetwork(m.Network, readCmdline())
+	if err != nil {
+		say("%v", err)
+	}
+	up, err := startNetwork(ctx, config, say)
 	if up == nil {
 		return err
 	}

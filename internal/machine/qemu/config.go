@@ -171,7 +171,7 @@ func (c Config) args(files privateFiles) []string {
 	if c.CDROM != "" {
 		args = append(args, "-drive", "if=none,id=cdrom,media=cdrom,format=raw,readonly=on,file="+escape(c.CDROM), "-device", "ide-cd,drive=cdrom,bootindex=2")
 	}
-	for _, option := range []struct{ name, value string }{{"-kernel", c.Kernel}, {"-initrd", c.Initrd}, {"-append", c.Cmdline}} {
+	for _, option := range []struct{ name, value string }{{"-kernel", c.Kernel}, {"-initrd", c.Initrd}, {"-append", c.Cmdline + c.clockParam()}} {
 		if option.value != "" {
 			args = append(args, option.name, option.value)
 		}
