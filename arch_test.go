@@ -48,7 +48,7 @@ var roomEdges = map[string][]string{
 	"builder/distro/deb/relation": {"builder/distro/deb/version"},
 	"builder/distro/deb/resolve":  {"builder/distro/deb/pkginfo", "builder/distro/deb/relation", "builder/distro/deb/version"},
 	"builder/rootfs":              {"builder/definition", "builder/distro/deb", "builder/distro/deb/relation", "builder/sandbox", "builder/store"},
-	"builder/pipeline":            {"builder/attest", "builder/boot", "builder/container", "builder/definition", "builder/devicebin", "builder/distro/deb", "builder/distro/deb/pkginfo", "builder/distro/deb/relation", "builder/distro/deb/resolve", "builder/initramfs", "builder/lock", "builder/rootfs", "builder/store", "builder/target"},
+	"builder/pipeline":            {"builder/attest", "builder/boot", "builder/container", "builder/definition", "builder/devicebin", "builder/distro/deb", "builder/distro/deb/pkginfo", "builder/distro/deb/relation", "builder/distro/deb/resolve", "builder/initramfs", "builder/lock", "builder/rootfs", "builder/sizes", "builder/store", "builder/target"},
 	"device/supervise":            {"device/account"},
 	"device/reaper":               {"device/ipparam", "device/module", "device/mount", "device/power"},
 	"device/units":                {"device/facts"},

@@ -54,6 +54,52 @@ func TestPapers(t *testing.T) {
 			t.Errorf("the list lacks %s %s", p.Name, p.Version)
 		}
 	}
+	checkSizes(t, dir)
+}
+
+// sizeRow is a row of ashlar size.
+type sizeRow struct {
+	Name         string
+	Files        int
+	Stored, Size int64
+}
+
+// checkSizes: every byte of the images is somewhere, and belongs to somebody.
+func checkSizes(t *testing.T, dir string) {
+	t.Helper()
+	var report struct {
+		sizeRow
+		Owners                       string
+		Parts, Packages, Directories []sizeRow
+	}
+	if err := json.Unmarshal([]byte(must(t, "--json", "--offline", "size", dir).stdout), &report); err != nil {
+		t.Fatal(err)
+	}
+	var whole, inPackages int64
+	for _, p := range report.Parts {
+		info, err := os.Stat(filepath.Join(dir, "out", p.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() != p.Stored {
+			t.Errorf("%s has %d bytes, the report says %d", p.Name, info.Size(), p.Stored)
+		}
+		whole += p.Stored
+	}
+	rows := map[string]sizeRow{}
+	for _, p := range report.Packages {
+		inPackages += p.Stored
+		rows[p.Name] = p
+	}
+	if report.Owners != "lock" || len(report.Parts) != 4 || report.Stored != whole || inPackages != whole {
+		t.Errorf("%d parts of %d bytes, the report has %d, its packages %d", len(report.Parts), whole, report.Stored, inPackages)
+	}
+	if nginx, made := rows["nginx"], rows["(build)"]; nginx.Stored < 200_000 || nginx.Stored > nginx.Size/2+nginx.Size/4 || made.Stored > whole/20 {
+		t.Errorf("nginx: %+v; of nobody: %+v", nginx, made)
+	}
+	if overlay := rows["(definition)"]; overlay.Files != 1 || overlay.Stored == 0 {
+		t.Errorf("the page: %+v", overlay)
+	}
 }
 
 func read(t *testing.T, path string) string {

@@ -36,6 +36,11 @@ func readAll(data []byte) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range tr.Paths() {
+		if _, _, err := Extents(tr.Get(name)); err != nil {
+			return err
+		}
+	}
 	return imagetest.ReadFiles(tr)
 }
 
