@@ -71,14 +71,19 @@ func bench(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer s.close()
-	var rows []row
-	for _, m := range s.measurements() {
-		fmt.Fprintln(os.Stderr, "bench:", m.name)
-		r, err := m.measure(ctx, o.rounds)
-		if err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+	all := s.measurements()
+	found := make([]results, len(all))
+	for round := range o.rounds {
+		for n, m := range all {
+			fmt.Fprintf(os.Stderr, "bench: round %d: %s\n", round+1, m.name)
+			if err := m.measure(ctx, round, &found[n]); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
 		}
-		rows = append(rows, r)
+	}
+	var rows []row
+	for n, m := range all {
+		rows = append(rows, m.row(found[n]))
 	}
 	f, err := os.Create(o.out)
 	if err != nil {

@@ -15,8 +15,12 @@ func page(w io.Writer, s *setup, rows []row, rounds int) error {
 	fmt.Fprintf(w, `# Benchmarks
 
 This page is written by the command that measures (`+"`make bench`"+`); nothing in it is typed. Each row is the median of %d
-rounds in one run, the two ways in turn; the ratio is the median of the rounds' ratios. Memory is the largest process,
-its children included. Read the ratios: seconds belong to the machine.
+rounds in one run, each of all rows, the two ways in turn; the ratio is the median of the rounds' ratios. What rows have in
+common, as mksquashfs of the round's tree, is measured once a round. Memory is the largest process, its children included.
+Read the ratios: seconds belong to the machine.
+
+Of the other tools, mkosi 14 needs a system bus for its containers and debos a virtual machine or the same containers: they
+do not run where this was measured. Both begin with debootstrap, whose work mmdebstrap does in less time.
 
 The server has %d packages, documentation and package manager included, and a kernel: `+"`bench/build/server`"+`.
 

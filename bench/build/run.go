@@ -49,35 +49,42 @@ type row struct {
 	ratio      float64 // median of the rounds' ratios of time; 0: nothing to compare with
 }
 
-func (m measurement) measure(ctx context.Context, rounds int) (row, error) {
-	var ours, theirs []cost
-	var ratios []float64
-	for n := range rounds {
-		if m.before != nil {
-			if err := m.before(ctx, n); err != nil {
-				return row{}, err
-			}
+// results are what the rounds of a measurement gave so far.
+type results struct {
+	ours, theirs []cost
+	ratios       []float64
+}
+
+// measure makes one round.
+func (m measurement) measure(ctx context.Context, round int, r *results) error {
+	if m.before != nil {
+		if err := m.before(ctx, round); err != nil {
+			return err
 		}
-		our, err := m.we(ctx, n)
-		if err != nil {
-			return row{}, err
-		}
-		ours = append(ours, our)
-		if m.they == nil {
-			continue
-		}
-		their, err := m.they(ctx, n)
-		if err != nil {
-			return row{}, err
-		}
-		theirs = append(theirs, their)
-		ratios = append(ratios, our.seconds/their.seconds)
 	}
-	r := row{measurement: m, our: medianCost(ours), their: medianCost(theirs)}
-	if len(ratios) > 0 {
-		r.ratio = median(ratios)
+	our, err := m.we(ctx, round)
+	if err != nil {
+		return err
 	}
-	return r, nil
+	r.ours = append(r.ours, our)
+	if m.they == nil {
+		return nil
+	}
+	their, err := m.they(ctx, round)
+	if err != nil {
+		return err
+	}
+	r.theirs = append(r.theirs, their)
+	r.ratios = append(r.ratios, our.seconds/their.seconds)
+	return nil
+}
+
+func (m measurement) row(r results) row {
+	row := row{measurement: m, our: medianCost(r.ours), their: medianCost(r.theirs)}
+	if len(r.ratios) > 0 {
+		row.ratio = median(r.ratios)
+	}
+	return row
 }
 
 func medianCost(list []cost) (m cost) {

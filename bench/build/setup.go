@@ -25,13 +25,14 @@ type setup struct {
 	tree     string   // what mmdebstrap made of them last
 	warm     string   // a store that has built the server
 	server   *http.Server
+	measured map[string]cost // what several rows of a round have in common
 }
 
 // small packages that the server does not have, one a round.
 var small = []string{"tree", "pv", "bc", "figlet", "sl", "cowsay", "hello"}
 
 func prepare(ctx context.Context, o options) (*setup, error) {
-	s := &setup{options: o, vendored: o.work + "/vendored", tree: o.work + "/theirs", warm: o.work + "/warm"}
+	s := &setup{options: o, vendored: o.work + "/vendored", tree: o.work + "/theirs", warm: o.work + "/warm", measured: map[string]cost{}}
 	if err := copyDefinition(o.server, o.work+"/server"); err != nil {
 		return nil, err
 	}
@@ -161,7 +162,7 @@ func (s *setup) mksquashfs(ctx context.Context) (cost, error) {
 }
 
 // mkerofs packs the tree as EROFS, compressed with lz4hc as our writer is with lz4.
-func (s *setup) mkerofs(ctx context.Context) (cost, error) {
+func (s *setup) mkerofs(ctx context.Context, _ int) (cost, error) {
 	out := s.work + "/theirs.erofs"
 	if err := os.RemoveAll(out); err != nil {
 		return cost{}, err
