@@ -10,6 +10,7 @@ import (
 	"ashlar/internal/builder/definition"
 	"ashlar/internal/builder/distro/deb"
 	"ashlar/internal/builder/distro/deb/resolve"
+	"ashlar/internal/builder/flash"
 	"ashlar/internal/builder/lock"
 	"ashlar/internal/builder/pipeline"
 	"ashlar/internal/builder/sandbox"
@@ -47,7 +48,7 @@ var exitCodes = []struct {
 		return errors.Is(err, pipeline.ErrNoLock) || errors.Is(err, pipeline.ErrBadLock) || errors.Is(err, lock.ErrStale)
 	}},
 	{exitHost, "this machine refuses: no space, no user namespaces", func(err error) bool {
-		return errors.Is(err, syscall.ENOSPC) || asError[*sandbox.RefusedError](err)
+		return errors.Is(err, syscall.ENOSPC) || errors.Is(err, flash.ErrRefused) || asError[*sandbox.RefusedError](err)
 	}},
 	{exitUntrusted, "a signature, a digest or a date does not hold", func(err error) bool {
 		return errors.Is(err, store.ErrMismatch) || errors.Is(err, deb.ErrUntrusted)
