@@ -26,7 +26,7 @@ import (
 
 // The artefacts of containers.
 const (
-	ociArchive = "oci.tar"
+	OCIArchive = "oci.tar"
 	lxcRoot    = "lxc-rootfs.tar.xz"
 	lxcMeta    = "lxc-meta.tar.xz"
 	nspawnRoot = "nspawn.tar.gz"
@@ -90,7 +90,7 @@ func makeOCI(ctx context.Context, b *build, gen *generation, dir string) error {
 	if err := parallel.Wait(); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, ociArchive), func(w io.Writer) error {
+	return writeFile(filepath.Join(dir, OCIArchive), func(w io.Writer) error {
 		return image.WriteArchive(cancelWriter{ctx, w}, b.epoch)
 	})
 }
@@ -287,7 +287,7 @@ func makeNspawn(ctx context.Context, b *build, gen *generation, dir string) erro
 	if err != nil {
 		return err
 	}
-	settings := "[Exec]\nParameters=" + strings.Join(container.Command(b.p.def.Init), " ") + "\nKillSignal=SIGRTMIN+3\n"
+	settings := "[Exec]\nBoot=no\nParameters=" + strings.Join(container.Command(b.p.def.Init), " ") + "\nKillSignal=SIGRTMIN+3\n"
 	err = os.WriteFile(filepath.Join(dir, nspawnFile), []byte(settings), 0o644)
 	return errors.Join(err, b.writePacked(ctx, t, filepath.Join(dir, nspawnRoot)))
 }
