@@ -109,12 +109,8 @@ func (a *app) command() *cobra.Command {
 	flags.StringVar(&a.buildLog, "log", "", "file that gets what maintainer scripts print")
 	root.AddCommand(
 		a.initCommand(), a.lockCommand(), a.fetchCommand(), a.buildCommand(), a.runCommand(), a.testCommand(), a.verifyCommand(),
-<<<<<<< cmd/ashlar/root.go
-		a.diffCommand(), a.vendorCommand(), a.pushCommand(), a.pullCommand(), a.inspectCommand(), a.sizeCommand(), a.storeCommand(), a.toolsCommand(), a.schemaCommand(), a.versionCommand(),
-=======
-		a.diffCommand(), a.vendorCommand(), a.inspectCommand(), a.sizeCommand(), a.writeCommand(), a.storeCommand(), a.toolsCommand(), a.schemaCommand(),
-		a.versionCommand(),
->>>>>>> /tmp/isoland.new
+		a.diffCommand(), a.vendorCommand(), a.pushCommand(), a.pullCommand(), a.inspectCommand(), a.sizeCommand(), a.writeCommand(), a.storeCommand(),
+		a.toolsCommand(), a.schemaCommand(), a.versionCommand(),
 	)
 	addStandardVerbs(root)
 	return root
