@@ -148,6 +148,7 @@ func kinds() []kind {
 		{"erofs", magic(erofsMagicAt, erofsMagic), (*Image).addRoot},
 		{"disk", magic(512, "EFI PART"), func(i *Image, f *os.File, size int64) error { return i.addDisk(f, size) }},
 		{"initrd", magic(0, zstdMagic), (*Image).addInitrd},
+		{"oci", isOCI, (*Image).addOCI},
 		{"lock", isLock, (*Image).addLock},
 	}
 }
