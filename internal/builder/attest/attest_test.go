@@ -57,7 +57,7 @@ func sample() attest.Input {
 		},
 		Files: []imageinfo.File{
 			{Name: "disk.img", Size: 5, Digest: of("disk")}, {Name: "manifest.json", Size: 4, Digest: of("manifest")},
-			{Name: "modules.squashfs", Size: 3, Digest: of("modules")}, {Name: "root.squashfs", Size: 2, Digest: of("root")},
+			{Name: "modules.img", Size: 3, Digest: of("modules")}, {Name: "root.img", Size: 2, Digest: of("root")},
 		},
 		Packages: []attest.Package{
 			pkg(attest.PartBoot, "debian", "grub-pc-bin", "2.12-9", "amd64"), odd, nginx,
@@ -197,7 +197,7 @@ func TestSPDX(t *testing.T) {
 // findPackage looks up the element that the part's file contains.
 func findPackage(t *testing.T, doc *spdx.Document, want attest.Package) *spdx.Package {
 	t.Helper()
-	file := map[string]string{attest.PartRoot: "root.squashfs", attest.PartKernel: "modules.squashfs", attest.PartBoot: "disk.img"}[want.Part]
+	file := map[string]string{attest.PartRoot: "root.img", attest.PartKernel: "web", attest.PartBoot: "web"}[want.Part]
 	byID := map[string]*spdx.Package{}
 	for _, p := range doc.Packages {
 		byID[string(p.PackageSPDXIdentifier)] = p

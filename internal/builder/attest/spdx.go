@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ashlar/internal/contract/layout"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/uuid"
 )
@@ -154,12 +155,9 @@ func (b *bill) image() {
 	b.relate(documentID, "DESCRIBES", imageID)
 }
 
-// partFiles says which file holds what packages of a part bring, by its name
-// without the ending, which is the format's.
-var partFiles = map[string]string{PartRoot: "root", PartKernel: "modules", PartBoot: "disk"}
-
 // files adds the artefacts and gives, for each part of the image, the element
-// that contains its packages.
+// that contains its packages: those of the root are in the root image, whatever
+// its format; those of the kernel and the loaders are in several files.
 func (b *bill) files() map[string]string {
 	parts := map[string]string{PartRoot: imageID, PartKernel: imageID, PartBoot: imageID}
 	for _, f := range b.in.Files {
@@ -167,11 +165,8 @@ func (b *bill) files() map[string]string {
 			SPDXID: b.id("File", f.Name), Name: f.Name, FileName: "./" + f.Name, Purpose: "FILE", Checksums: []spdxChecksum{{"SHA256", f.Digest}},
 		})
 		b.relate(imageID, "CONTAINS", id)
-		stem, _, _ := strings.Cut(f.Name, ".")
-		for part, name := range partFiles {
-			if name == stem {
-				parts[part] = id
-			}
+		if f.Name == layout.GenRoot {
+			parts[PartRoot] = id
 		}
 	}
 	return parts
