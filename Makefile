@@ -17,6 +17,7 @@ device:
 	for arch in $(ARCHES); do \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(GOFLAGS_STATIC) -o $(DEVICE)/ashlar-init-$$arch ./cmd/ashlar-init || exit 1; \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(GOFLAGS_STATIC) -gcflags=all=-l -o $(DEVICE)/ashlar-reaper-$$arch ./cmd/ashlar-reaper || exit 1; \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(GOFLAGS_STATIC) -o $(DEVICE)/ashlar-fetch-$$arch ./cmd/ashlar-fetch || exit 1; \
 	done
 
 # The examples whose programs are built here, not taken from packages.

@@ -51,7 +51,8 @@ func Targets() []Target {
 		{Name: "nspawn", Doc: "`nspawn.tar.gz` and `machine.nspawn`: a tree for machinectl import-tar, and its settings for systemd-nspawn."},
 		{Name: targetRoot, Doc: "Nothing but what every build makes: `root.img` and, with a kernel, `vmlinuz`, `initrd` and `modules.img`."},
 		{Name: "initramfs", Doc: "`initramfs.img`: an initramfs that holds the program of `init = \"/path\"` and its files and nothing else, for `vmlinuz`.", Kernel: true, Refuse: refuseNoApp},
-		{Name: "uki", Doc: "`uki.efi`: kernel, initramfs and command line in one file that UEFI starts; the initramfs is the one of the target of that name.", Kernel: true, Loader: LoaderUKI, Arches: []string{"amd64"}, Refuse: refuseNoApp},
+		{Name: "uki", Doc: "`uki.efi`: kernel, initramfs and command line in one file that UEFI starts; with one program the initramfs is that of the target of that name, with a server it holds the root, which runs from memory.", Kernel: true, Loader: LoaderUKI, Arches: []string{"amd64"}},
+		{Name: "netboot", Doc: "For PXE, HTTP boot and iPXE: `vmlinuz` and `netboot.img`, which fetches `root.img` and `modules.img` by HTTP or HTTPS, checks their digests and runs from memory; `netboot.ipxe` starts it, `netboot.pxelinux`, `netboot.grub.cfg` and `netboot.cmdline` say how other loaders do.", Kernel: true, Refuse: refuseApp},
 	}
 }
 
@@ -59,6 +60,14 @@ func Targets() []Target {
 func refuseNoApp(d *Definition) string {
 	if !strings.HasPrefix(d.Init, "/") {
 		return `init is "` + d.Init + `", and it holds one program: it needs init = "/path/of/the/program"`
+	}
+	return ""
+}
+
+// refuseApp: an initramfs that fetches a root needs the first stage.
+func refuseApp(d *Definition) string {
+	if strings.HasPrefix(d.Init, "/") {
+		return "init is a program, which the target initramfs holds whole: nothing is left to be fetched"
 	}
 	return ""
 }

@@ -21,6 +21,9 @@ func Entry(arch string) (tree.Entry, error) { return program("ashlar-init", arch
 // Reaper gives ashlar-reaper, PID 1 of an initramfs with one application.
 func Reaper(arch string) (tree.Entry, error) { return program("ashlar-reaper", arch) }
 
+// Fetch gives ashlar-fetch, which the initramfs of the target netboot runs.
+func Fetch(arch string) (tree.Entry, error) { return program("ashlar-fetch", arch) }
+
 func program(name, arch string) (tree.Entry, error) {
 	data, err := files.ReadFile("bin/" + name + "-" + arch)
 	if err != nil {

@@ -52,6 +52,7 @@ func makers() []maker {
 		{name: "root"},
 		{name: "initramfs", inputs: []string{"app", "command line", "identity"}, write: makeInitramfs, start: startInitramfs},
 		{name: "uki", inputs: []string{"app", "boot packages", "command line", "identity"}, write: makeUKI, start: startUKI},
+		{name: "netboot", inputs: []string{"command line", "identity"}, write: makeNetboot},
 	}
 }
 

@@ -31,8 +31,9 @@ const (
 const (
 	ParamGeneration = "ashlar.generation" // directory name below GenerationsDir
 	ParamSystem     = "ashlar.system"     // UUID=… or LABEL=… of the system partition
-	ParamRoot       = "ashlar.root"       // device that is the root image itself, of squashfs or ext4: there is no system partition then
-	ParamModules    = "ashlar.modules"    // with ParamRoot: device that is the image of the kernel's modules
+	ParamRoot       = "ashlar.root"       // device that is the root image itself, or a file of the initramfs: there is no system partition then
+	ParamModules    = "ashlar.modules"    // with ParamRoot: likewise, the image of the kernel's modules
+	ParamNetRoot    = "ashlar.netroot"    // URL of the directory with the images that InitramfsNet lists, or of a file in it
 	ParamState      = "ashlar.state"      // UUID=… or LABEL=… or "none"
 	ParamVerity     = "ashlar.verity"     // NAME:BLOCKS:ROOT,… of images with a hash tree: machine.Verity
 	ParamConsole    = "ashlar.console"    // "quiet" keeps service output off the console
@@ -44,6 +45,9 @@ const (
 	InitramfsBoot    = "ashlar/boot.json"   // machine.Boot
 	InitramfsModules = "lib/modules"        // below it KERNELVERSION/kernel/…ko, uncompressed
 	InitramfsOrder   = "ashlar/modules.txt" // one module path a line, in loading order
+	InitramfsNet     = "ashlar/net.json"    // []machine.NetFile: what a machine that starts from the network fetches
+	InitramfsFetch   = "ashlar/fetch"       // the program that fetches it
+	InitramfsImages  = "ashlar"             // an initramfs with a whole server has GenRoot and GenModules there
 	InitramfsApp     = "ashlar/app"         // of an application that is PID 1's only child: a link to its program
 )
 
@@ -64,6 +68,7 @@ const (
 	ControlSocket = "/run/ashlar/control.sock" // root only; see contract/control
 	SystemMount   = "/run/ashlar/system"       // the system partition, read-only
 	ImageMount    = "/run/ashlar/image"        // the root image, read-only
+	NetDir        = "/run/ashlar/net"          // images that were fetched, in memory
 	StateMount    = "/run/ashlar/state"        // the state partition
 	LogDir        = "/var/log/ashlar"          // one bounded log a service
 )

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,9 +24,14 @@ type bareRoot struct {
 
 func (b bareRoot) given() bool { return b.root != "" }
 
-// mountBare mounts a device that is an image, read-only. By name the kernel
+// mountBare mounts a device that is an image, or an image that is a file of the
+// initramfs, read-only. By name the kernel
 // command line may know its hash tree.
 func (s *stage1) mountBare(spec, name, target string, flags uintptr) error {
+	if strings.HasPrefix(spec, "/") && !strings.HasPrefix(spec, "/dev/") {
+		s.con.Say("image %s in memory", name)
+		return s.mountFile(spec, target, flags)
+	}
 	device, err := s.wait(spec, time.Duration(s.boot.DiskWait)*time.Second)
 	if err != nil {
 		return fmt.Errorf("find image: %w", err)

@@ -53,6 +53,7 @@ func (s *stage1) run() error {
 	steps := []func() error{
 		s.readBoot,
 		s.loadModules,
+		s.fetchImages,
 		s.mountSystem,
 		s.mountImage,
 		s.mountRoot,
