@@ -64,18 +64,30 @@ func (in Input) check() error {
 	if in.Loader == nil {
 		return fmt.Errorf("no loader files")
 	}
-	type field struct{ name, value, allowed string }
 	system := field{"system UUID", in.SystemUUID, digits + "abcdefABCDEF-"}
 	if in.CDLabel != "" {
 		system = field{"CD label", in.CDLabel, digits + upper + "_"}
 	}
-	for _, field := range []field{
-		system,
-		{"generation", in.Generation, digits + lower + upper + "-_."},
-	} {
-		if field.value == "" || strings.Trim(field.value, field.allowed) != "" {
-			return fmt.Errorf("%s %q: want one or more of %s", field.name, field.value, field.allowed)
-		}
+	if err := system.check(); err != nil {
+		return err
+	}
+	return in.checkEntry()
+}
+
+// field is a value that is written without quotes, and the bytes it may have.
+type field struct{ name, value, allowed string }
+
+func (f field) check() error {
+	if f.value == "" || strings.Trim(f.value, f.allowed) != "" {
+		return fmt.Errorf("%s %q: want one or more of %s", f.name, f.value, f.allowed)
+	}
+	return nil
+}
+
+// checkEntry is check for the menu alone.
+func (in Input) checkEntry() error {
+	if err := (field{"generation", in.Generation, digits + lower + upper + "-_."}).check(); err != nil {
+		return err
 	}
 	if in.Title == "" || !printable(in.Title) || strings.Contains(in.Title, "'") {
 		return fmt.Errorf("title %q: want printable text without a quote", in.Title)

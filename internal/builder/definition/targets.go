@@ -44,6 +44,7 @@ func Targets() []Target {
 		{Name: "vmdk", Doc: "`disk.vmdk`: the same disk for VMware and OVF packages, compressed.", Kernel: true, Loader: LoaderDisk},
 		{Name: "kernel", Doc: "For a kernel that the emulator starts itself: `vmlinuz` and `initrd`, `root.img` and `modules.img` as the first and second disk, and their command line in `kernel.cmdline`.", Kernel: true},
 		{Name: "microvm", Doc: "For monitors without firmware and PCI: `vmlinux`, the root as `rootfs.ext4`, `firecracker.json` (and `firecracker-images.json`, whose drives are the images of every build) and `qemu-microvm.sh`.", Kernel: true, Arches: []string{"amd64"}},
+		{Name: "files", Doc: "`files.tar`: what a FAT or ext4 partition labelled ASHLAR holds to start by the loader that a board or an SD card has: the generation, and configurations for U-Boot and EXTLINUX, SYSLINUX and GRUB. It keeps no state.", Kernel: true},
 		{Name: "tar", Doc: "`rootfs.tar.zst`: the root as an archive of the pax form, with owners, extended attributes and devices."},
 		{Name: "oci", Doc: "`oci.tar`: an image for Docker, Podman and Kubernetes, the archive of an OCI image layout; packages that stay the same are layers that stay the same. No kernel: the services start in the container."},
 		{Name: "lxc", Doc: "`lxc-rootfs.tar.xz` and `lxc-meta.tar.xz`: a template for lxc-create, LXD and Incus."},

@@ -32,7 +32,7 @@ var moduleClasses = []moduleClass{
 	{"USB disks and keyboards", []string{"xhci_pci", "ehci_pci", "usb_storage", "uas", "usbhid", "hid_generic"}},
 	{"CDs and DVDs, also of remote consoles", []string{"sr_mod"}},
 	{"network cards", []string{"e1000", "e1000e", "igb", "igc", "ixgbe", "r8169", "tg3", "bnx2"}},
-	{"file systems", []string{"ext4", "overlay", "loop", "isofs"}},
+	{"file systems", []string{"ext4", "overlay", "loop", "isofs", "vfat", "nls_cp437", "nls_ascii"}},
 	{"what ashlar-init uses", []string{"af_packet", "button", "evdev"}},
 }
 

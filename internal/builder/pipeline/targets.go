@@ -44,6 +44,7 @@ func makers() []maker {
 		{name: "vmdk", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeVMDK},
 		{name: "kernel", inputs: []string{"command line"}, write: makeKernelTarget, start: startKernel},
 		{name: "microvm", inputs: []string{"command line", "identity", "definition"}, write: makeMicroVM, start: startMicroVM},
+		{name: "files", inputs: []string{"command line", "identity"}, write: makeFiles},
 		{name: "tar", write: makeTar},
 		{name: "oci", inputs: containerInputs(), write: makeOCI},
 		{name: "lxc", inputs: containerInputs(), write: makeLXC},

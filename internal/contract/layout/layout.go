@@ -14,6 +14,7 @@ const (
 	LabelESP    = "ASHLAR-ESP" // FAT labels are 11 bytes of upper case
 	LabelSystem = "ashlar-system"
 	LabelState  = "ashlar-state"
+	LabelFiles  = "ASHLAR" // of a partition, FAT or ext, that somebody puts the plain files on
 )
 
 // Paths on the system partition.

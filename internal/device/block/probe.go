@@ -2,8 +2,9 @@
 // superblocks itself, listens to the kernel's uevents, attaches loop devices
 // and tells the kernel of a partition that has grown.
 //
-// It knows ext2/3/4 superblocks and the volume descriptor of ISO 9660, because
-// those are the file systems that an Ashlar disk or CD is mounted from; GPT names
+// It knows ext2/3/4 superblocks, the volume descriptor of ISO 9660 and the boot
+// sector of FAT, because those are the file systems that an Ashlar disk, CD or
+// boot partition is mounted from; GPT names
 // come from the kernel's own parser.
 package block
 
@@ -36,7 +37,7 @@ const (
 
 // Super is what a superblock says of its file system.
 type Super struct {
-	Type      string // "ext4", for all of ext2/3/4, or "iso9660"
+	Type      string // "ext4", for all of ext2/3/4, "iso9660" or "vfat"
 	UUID      string // lower case with dashes; of ISO 9660 a time, as blkid shows it
 	Label     string
 	BlockSize int64 // bytes
@@ -57,7 +58,10 @@ func Probe(r io.ReaderAt) (super Super, ok bool, err error) {
 	if super, ok = parseSuper(buf); ok {
 		return super, true, nil
 	}
-	return probeISO(r)
+	if super, ok, err := probeISO(r); ok || err != nil {
+		return super, ok, err
+	}
+	return probeFAT(r)
 }
 
 func parseSuper(buf []byte) (Super, bool) {
