@@ -68,8 +68,10 @@ type build struct {
 	dir     string      // work directory
 	closers []io.Closer // files that are read until the end
 
-	mu    sync.Mutex
+	mu    sync.Mutex // of steps and closers
 	steps []Step
+
+	rootLock sync.Mutex // of the root as a tree
 }
 
 // Build makes the artefacts of a locked definition.

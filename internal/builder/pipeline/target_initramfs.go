@@ -42,7 +42,6 @@ func (b *build) appInitramfs(gen *generation) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	root = root.Clone()
 	for _, ours := range []string{filepath.Dir(layout.InitBinary), "usr/sbin/ashlar"} {
 		root.Remove(ours) // the other PID 1 and what it reads
 	}
@@ -71,7 +70,7 @@ func (b *build) builtKernel(gen *generation) (*initramfs.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.closers = append(b.closers, r)
+	b.keepOpen(r)
 	at, ok := r.(io.ReaderAt)
 	if !ok {
 		return nil, errors.New("read modules: the image can't be read at an offset")

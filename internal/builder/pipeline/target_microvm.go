@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,7 +69,6 @@ func (b *build) rootWithModules(gen *generation) (*tree.Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read modules' image: %w", err)
 	}
-	root = root.Clone()
 	for _, name := range modules.Paths() {
 		e := *modules.Get(name)
 		if name == "." {
@@ -85,21 +83,6 @@ func (b *build) rootWithModules(gen *generation) (*tree.Tree, error) {
 		}
 	}
 	return root, nil
-}
-
-// openTree gives an image's tree, readable until the build ends.
-func (b *build) openTree(e tree.Entry) (*tree.Tree, error) {
-	r, err := e.Open()
-	if err != nil {
-		return nil, err
-	}
-	b.closers = append(b.closers, r)
-	at, ok := r.(io.ReaderAt)
-	if !ok {
-		return nil, errors.New("its content can't be read at an offset")
-	}
-	image, err := readImageOf(at, e.Size)
-	return image.tree, err
 }
 
 // microLine is the command line of a machine whose one disk is the root.

@@ -2,9 +2,7 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,8 +10,6 @@ import (
 	"ashlar/internal/builder/boot"
 	"ashlar/internal/builder/definition"
 	"ashlar/internal/builder/lock"
-	"ashlar/internal/contract/imageinfo"
-	"ashlar/internal/foundation/tree"
 )
 
 // maker is how a target of the definition's table is made and started.
@@ -28,28 +24,39 @@ type maker struct {
 	// name it is published under. nil: it has none but the generation's.
 	write func(ctx context.Context, b *build, gen *generation, dir string) error
 
+	// lane names targets that are made one after the other, in the order of the
+	// table: what one of them leaves serves the next. "": it is alone in its own.
+	lane string
+
 	// start says how a machine is started from it; nil: nothing boots it.
 	start func(a *Artefacts) Start
 }
 
+// The lanes: of the disk image and its other forms, and of what holds the same
+// packed layers.
+const (
+	laneDisk      = "disk"
+	laneContainer = "container"
+)
+
 // makers is the table: a row for each of definition.Targets.
 func makers() []maker {
 	return []maker{
-		{name: "disk", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeDisk, start: startDisk},
+		{name: "disk", lane: laneDisk, inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeDisk, start: startDisk},
 		{name: "iso", inputs: []string{"boot packages", "command line", "identity"}, write: makeISO, start: startISO},
-		{name: "disk-zst", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makePacked},
-		{name: "qcow2", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeQCOW2},
-		{name: "vhd", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeVHD},
-		{name: "vhd-fixed", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeFixedVHD},
-		{name: "vmdk", inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeVMDK},
+		{name: "disk-zst", lane: laneDisk, inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makePacked},
+		{name: "qcow2", lane: laneDisk, inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeQCOW2},
+		{name: "vhd", lane: laneDisk, inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeVHD},
+		{name: "vhd-fixed", lane: laneDisk, inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeFixedVHD},
+		{name: "vmdk", lane: laneDisk, inputs: []string{"boot packages", "disk", "command line", "identity"}, write: makeVMDK},
 		{name: "kernel", inputs: []string{"command line"}, write: makeKernelTarget, start: startKernel},
 		{name: "microvm", inputs: []string{"command line", "identity", "definition"}, write: makeMicroVM, start: startMicroVM},
 		{name: "files", inputs: []string{"command line", "identity"}, write: makeFiles},
 		{name: "tar", write: makeTar},
-		{name: "oci", inputs: containerInputs(), write: makeOCI},
-		{name: "lxc", inputs: containerInputs(), write: makeLXC},
-		{name: "openvz", inputs: containerInputs(), write: makeOpenVZ},
-		{name: "nspawn", inputs: containerInputs(), write: makeNspawn},
+		{name: "oci", lane: laneContainer, inputs: containerInputs(), write: makeOCI},
+		{name: "lxc", lane: laneContainer, inputs: containerInputs(), write: makeLXC},
+		{name: "openvz", lane: laneContainer, inputs: containerInputs(), write: makeOpenVZ},
+		{name: "nspawn", lane: laneContainer, inputs: containerInputs(), write: makeNspawn},
 		{name: "root"},
 		{name: "initramfs", inputs: []string{"app", "command line", "identity"}, write: makeInitramfs, start: startInitramfs},
 		{name: "uki", inputs: []string{"app", "boot packages", "command line", "identity"}, write: makeUKI, start: startUKI},
@@ -124,82 +131,6 @@ func (p *project) targets(opt BuildOptions, arch string) (rows []definition.Targ
 		return nil, nil, fmt.Errorf("%w: no target is left for %s: %s: %s", ErrNotDeclared, arch, leftOut[0].Target, leftOut[0].Reason)
 	}
 	return rows, leftOut, nil
-}
-
-// makeTargets makes the artefacts of each target, or takes them from the last
-// build if nothing that reaches them has changed.
-func (b *build) makeTargets(ctx context.Context, gen *generation, out string) error {
-	for _, t := range b.targets {
-		m := findMaker(t.Name)
-		if m.write == nil {
-			continue
-		}
-		dir := filepath.Join(b.dir, "targets", t.Name)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		kept := b.reuseTarget(t.Name, out, dir)
-		if !kept {
-			if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
-				return err
-			}
-			if err := m.write(ctx, b, gen, dir); err != nil {
-				return b.noWorkRoom(fmt.Errorf("make target %s: %w", t.Name, err))
-			}
-		}
-		b.did(targetStep(t.Name), !kept)
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			_, taken := gen.files[e.Name()]
-			if taken || slices.ContainsFunc(gen.made, func(a artefact) bool { return filepath.Base(a.path) == e.Name() }) {
-				return fmt.Errorf("make target %s: %s is the name of another artefact", t.Name, e.Name())
-			}
-			gen.made = append(gen.made, artefact{t.Name, filepath.Join(dir, e.Name())})
-		}
-	}
-	return nil
-}
-
-// artefact is a finished file of a target.
-type artefact struct {
-	target string
-	path   string // its base is the name it is published under
-}
-
-// reuseTarget copies the target's files of the last build into dir.
-func (b *build) reuseTarget(target, out, dir string) bool {
-	if b.env.NoCache || b.last == nil || len(b.last.Made[target]) == 0 || len(b.in.changed(b.last.Inputs, targetStep(target))) > 0 {
-		return false
-	}
-	for _, name := range b.last.Made[target] {
-		now, err := stampOf(out, name)
-		n := slices.IndexFunc(b.last.Files, func(f imageinfo.File) bool { return f.Name == name })
-		if err != nil || n < 0 || !slices.Contains(b.last.Stamps, now) {
-			return false
-		}
-		// Another build may publish there meanwhile: the copy is what is looked at.
-		if f, err := publishSparse(filepath.Join(out, name), filepath.Join(dir, name)); err != nil || f.Digest != b.last.Files[n].Digest {
-			return false
-		}
-	}
-	return true
-}
-
-// rootTree gives the root as a tree: as it was assembled, or read back from
-// the root image of the last build.
-func (b *build) rootTree(gen *generation) (*tree.Tree, error) {
-	if gen.root.tree != nil {
-		return gen.root.tree, nil
-	}
-	root, err := b.openTree(gen.root.image)
-	if err != nil {
-		return nil, fmt.Errorf("read root image: %w", err)
-	}
-	gen.root.tree = root
-	return gen.root.tree, nil
 }
 
 // loadersOf gives the locked loader packages if one of the targets needs any.

@@ -120,3 +120,26 @@ func TestReuseTarget(t *testing.T) {
 		t.Error("a target that makes no files is taken")
 	}
 }
+
+// TestLanes: every target is in one lane, the disk's forms are behind the disk.
+func TestLanes(t *testing.T) {
+	b := &build{targets: definition.Targets()}
+	seen := map[int]bool{}
+	for _, lane := range b.lanes() {
+		if !slices.IsSorted(lane) {
+			t.Errorf("the order of a lane is %v", lane)
+		}
+		for _, n := range lane {
+			if seen[n] {
+				t.Errorf("%s is made twice", b.targets[n].Name)
+			}
+			seen[n] = true
+			if name := findMaker(b.targets[n].Name).lane; len(lane) > 1 && name == "" || name == laneDisk && b.targets[lane[0]].Name != "disk" {
+				t.Errorf("%s is in the lane of %s", b.targets[n].Name, b.targets[lane[0]].Name)
+			}
+		}
+	}
+	if len(seen) != len(b.targets) {
+		t.Errorf("%d of %d targets are made", len(seen), len(b.targets))
+	}
+}
