@@ -148,6 +148,7 @@ func kinds() []kind {
 		{"erofs", magic(erofsMagicAt, erofsMagic), (*Image).addRoot},
 		{"disk", magic(512, "EFI PART"), func(i *Image, f *os.File, size int64) error { return i.addDisk(f, size) }},
 		{"initrd", magic(0, zstdMagic), (*Image).addInitrd},
+		{"efi", isProgram, (*Image).addProgram},
 		{"oci", isOCI, (*Image).addOCI},
 		{"lock", isLock, (*Image).addLock},
 	}
@@ -196,7 +197,7 @@ func readInitrd(r io.Reader) (*tree.Tree, error) {
 		return nil, err
 	}
 	defer d.Close()
-	return cpio.Read(d, cpio.Limits{Bytes: limit})
+	return readArchives(bufio.NewReaderSize(io.LimitReader(d, limit), 1<<20), limit)
 }
 
 func (i *Image) addPart(name, format string, offset, size int64, t *tree.Tree) {

@@ -46,6 +46,8 @@ func meaning() store.Meaning {
 				return store.PartBlocks
 			case lastBuildKind, factsKind: // they need no blobs
 				return store.PartRecords
+			case archiveKind:
+				return store.PartImages
 			}
 			return ""
 		},

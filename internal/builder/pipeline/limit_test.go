@@ -119,7 +119,7 @@ func TestBuildLeavesStore(t *testing.T) {
 // need nothing, and are not read.
 func TestMeaning(t *testing.T) {
 	m := meaning()
-	for kind, want := range map[string]string{blockKind: store.PartBlocks, lastBuildKind: store.PartRecords, factsKind: store.PartRecords, kernelKind: "", modulesKind: "", "configured": ""} {
+	for kind, want := range map[string]string{blockKind: store.PartBlocks, lastBuildKind: store.PartRecords, archiveKind: store.PartImages, factsKind: store.PartRecords, kernelKind: "", modulesKind: "", "configured": ""} {
 		if got := m.Part(kind); got != want {
 			t.Errorf("%s belongs to %q, want %q", kind, got, want)
 		}
