@@ -20,8 +20,8 @@
 // The bytes depend on the tree, the block size, the compressor and the epoch,
 // and on nothing else: not on the number of workers, the cache, the clock or the
 // host. Files with the same content are stored once. Contents are streamed. Where
-// fragment blocks end is chosen by the names of the files in them (see packTails), so that
-// a changed small file changes its own fragment block and, but for rare cases, no other.
+// fragment blocks end is chosen by the names of the files in them, within groups (see
+// packTails): a changed small file changes its own fragment block, and seldom others of its group.
 //
 // # What it does not do
 //

@@ -11,7 +11,7 @@ import (
 // FuzzOpen reads images that someone changed. Every way must end in an error or
 // in a tree whose contents can be read to their end or to an error.
 func FuzzOpen(f *testing.F) {
-	for _, name := range []string{"zstd", "gzip", "none"} {
+	for _, name := range []string{"zstd", "gzip", "lz4", "none"} {
 		data, _ := writeImage(f, imagetest.Small(f, minBlockSize), Options{Compressor: compressor(f, name, 0), BlockSize: minBlockSize})
 		super, err := decodeSuperblock(data, int64(len(data)))
 		if err != nil {
@@ -45,7 +45,7 @@ func readAll(data []byte) error {
 // TestDamaged flips and cuts bytes of good images. Metadata that is not compressed
 // reaches the most checks.
 func TestDamaged(t *testing.T) {
-	for _, name := range []string{"none", "zstd"} {
+	for _, name := range []string{"none", "zstd", "lz4"} {
 		good, stats := writeImage(t, imagetest.Random(t, rand.New(rand.NewPCG(8, 4)), 60), Options{Compressor: compressor(t, name, 0), BlockSize: minBlockSize})
 		if err := readAll(good); err != nil {
 			t.Fatal(err)

@@ -50,7 +50,7 @@ func TestRefusesOptions(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		level int
-	}{{"xz", 0}, {"zstd", 23}, {"zstd", -1}, {"gzip", 10}, {"gzip", -1}, {"none", 1}} {
+	}{{"xz", 0}, {"zstd", 23}, {"zstd", -1}, {"gzip", 10}, {"gzip", -1}, {"lz4", 13}, {"lz4", -1}, {"none", 1}} {
 		if _, err := NewCompressor(c.name, c.level); err == nil {
 			t.Errorf("compressor %s level %d is taken", c.name, c.level)
 		}

@@ -39,6 +39,8 @@ func TestGolden(t *testing.T) {
 		{"zstd", 22, "68fe5a8297cced0b0be4335bf7c97c6db4da1313f9ca25fe269780e263e6c9bd"},
 		{"gzip", 0, "ee5ea9d6ecb96592816e301770a3c22685d7d04e6a803cde03789bd734ea1f2f"},
 		{"gzip", 1, "9726cac4aa4207fd5ccfc9765cb4bd349ee9ec7981bb54b3a022d87c37b84102"},
+		{"lz4", 0, "225c1f3e41123c90b7eb4772c6b65b4c02c1fa2f9bf09b13f4e466b907917f93"},
+		{"lz4", 12, "7102a42a33740bfab9cdd9ca5c8e690f7926b8c58ea4edada89cb84e833f6537"},
 		{"none", 0, "70806a1a6a5a2cd940b8540670b4b840cc09716f4aa2db2c084c423f4389f7aa"},
 	} {
 		comp := compressor(t, c.name, c.level)
