@@ -29,7 +29,7 @@ func TestGenerations(t *testing.T) {
 		blocks, equal := 0, 0
 		for at := BlockSize; at < BlockSize+int(stats.StoredBytes); at += BlockSize {
 			blocks++
-			if block := string(data[at : at+BlockSize]); both[0][block] && both[1][block] {
+			if block := data[at : at+BlockSize]; both[0][string(block)] && both[1][string(block)] {
 				equal++
 			}
 		}
