@@ -59,9 +59,13 @@ func makeNetboot(_ context.Context, b *build, gen *generation, dir string) error
 	return nil
 }
 
-// netbootLine gives the command line for a server's address.
+// netbootLine gives the command line for a server's address. The definition's
+// own ip= stays the only one.
 func netbootLine(cmdline string) func(base string) string {
+	if !strings.Contains(" "+cmdline, " ip=") {
+		cmdline += " ip=dhcp"
+	}
 	return func(base string) string {
-		return strings.Join([]string{cmdline, "ip=dhcp", layout.ParamNetRoot + "=" + base, layout.ParamState + "=none"}, " ")
+		return strings.Join([]string{cmdline, layout.ParamNetRoot + "=" + base, layout.ParamState + "=none"}, " ")
 	}
 }

@@ -22,6 +22,9 @@ func TestNetbootLine(t *testing.T) {
 	if got != "console=ttyS0 quiet ip=dhcp ashlar.netroot=http://192.0.2.1/dir/ ashlar.state=none" {
 		t.Errorf("the line is %q", got)
 	}
+	if got := netbootLine("quiet ip=192.0.2.7")("http://h/"); strings.Count(got, " ip=") != 1 {
+		t.Errorf("the line is %q", got)
+	}
 	if line := memoryLine(imageinfo.Manifest{Cmdline: "quiet"}); line != "quiet ashlar.root=/ashlar/root.img ashlar.modules=/ashlar/modules.img ashlar.state=none" {
 		t.Errorf("from memory: %q", line)
 	}
