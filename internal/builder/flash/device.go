@@ -30,8 +30,6 @@ type Device struct {
 	Path string
 	Size int64 // bytes
 	File bool  // a file of the host, which need not exist
-
-	id string // MAJOR:MINOR
 }
 
 // FindDevice looks at what a path names and refuses what must not be written:
@@ -48,18 +46,11 @@ func (h host) find(path string, files bool) (*Device, error) {
 	case info.Mode().Type() != fs.ModeDevice:
 		return nil, refuse("%s is no block device (with --force-file it may be a file)", path)
 	}
-	st, ok := info.Sys().(*unix.Stat_t)
-	var number uint64
-	if ok {
-		number = st.Rdev
-	} else {
-		var raw unix.Stat_t
-		if err := unix.Stat(path, &raw); err != nil {
-			return nil, fmt.Errorf("look at device %s: %w", path, err)
-		}
-		number = raw.Rdev
+	id := idOf(path)
+	if id == "" {
+		return nil, fmt.Errorf("look at device %s: it is gone", path)
 	}
-	return h.device(path, fmt.Sprintf("%d:%d", unix.Major(number), unix.Minor(number)))
+	return h.device(path, id)
 }
 
 // device looks at the disk with the number.
@@ -68,7 +59,7 @@ func (h host) device(path, id string) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at device %s: %w", path, err)
 	}
-	d := &Device{Path: path, id: id}
+	d := &Device{Path: path}
 	if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil {
 		return nil, refuse("%s is a partition, not a disk", path)
 	}
@@ -113,7 +104,7 @@ func (h host) unmounted(path string, ids map[string]string) error {
 		name, found := ids[words[2]]
 		for i, word := range words {
 			if word == "-" && i+2 < len(words) && !found {
-				name, found = ids[idOf(words[i+2])]
+				name, found = known(ids, words[i+2])
 			}
 		}
 		switch {
@@ -131,17 +122,25 @@ func (h host) noSwap(path string, ids map[string]string) error {
 		if len(words) == 0 {
 			return nil
 		}
-		if name, found := ids[idOf(words[0])]; found {
+		if name, found := known(ids, words[0]); found {
 			return refuse("%s is in use: %s is swap space", path, name)
 		}
 		return nil
 	})
 }
 
+// known looks up what a line names; only whole paths are device nodes.
+func known(ids map[string]string, path string) (name string, found bool) {
+	if strings.HasPrefix(path, "/") {
+		name, found = ids[idOf(path)]
+	}
+	return name, found
+}
+
 // idOf gives the number of a device node, or "".
 func idOf(path string) string {
 	var st unix.Stat_t
-	if !strings.HasPrefix(path, "/") || unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
+	if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
 		return ""
 	}
 	return fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
