@@ -12,8 +12,7 @@ import (
 	"ashlar/internal/builder/sizes"
 	"ashlar/internal/contract/imageinfo"
 	"ashlar/internal/contract/layout"
-	"ashlar/internal/format/erofs"
-	"ashlar/internal/format/squashfs"
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/atomicfile"
 	"ashlar/internal/foundation/tree"
 )
@@ -263,22 +262,15 @@ func (p sizedPart) sized(names map[string]bool, o *ownership) (sizes.Part, error
 
 // extentsOf says where a file's bytes are, if its file system compresses files.
 func extentsOf(e *tree.Entry) ([]sizes.Extent, error) {
-	list := []sizes.Extent{}
-	inSquashfs, ok, err := squashfs.Extents(e)
-	for _, x := range inSquashfs {
-		list = append(list, sizes.Extent(x))
-	}
-	if ok || err != nil {
-		return list, err
-	}
-	inEROFS, ok, err := erofs.Extents(e)
-	for _, x := range inEROFS {
-		list = append(list, sizes.Extent(x))
-	}
-	if !ok {
+	found, ok, err := imagetree.Extents(e)
+	if !ok || err != nil {
 		return nil, err
 	}
-	return list, err
+	list := make([]sizes.Extent, len(found))
+	for n, x := range found {
+		list[n] = sizes.Extent(x)
+	}
+	return list, nil
 }
 
 // spread divides the bytes of what is compressed as a whole by size.

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -65,17 +63,7 @@ func (b *build) appInitramfs(gen *generation) ([]byte, error) {
 // builtKernel is the generation's kernel again as what FindKernel finds: its
 // modules are read out of their image when they are wanted.
 func (b *build) builtKernel(gen *generation) (*initramfs.Kernel, error) {
-	e := gen.files[layout.GenModules]
-	r, err := e.Open()
-	if err != nil {
-		return nil, err
-	}
-	b.keepOpen(r)
-	at, ok := r.(io.ReaderAt)
-	if !ok {
-		return nil, errors.New("read modules: the image can't be read at an offset")
-	}
-	image, err := readImageOf(at, e.Size)
+	modules, err := b.openTree(gen.files[layout.GenModules])
 	if err != nil {
 		return nil, fmt.Errorf("read modules: %w", err)
 	}
@@ -85,7 +73,7 @@ func (b *build) builtKernel(gen *generation) (*initramfs.Kernel, error) {
 	if err := t.Put(kernel); err != nil {
 		return nil, err
 	}
-	err = image.tree.Walk(func(e *tree.Entry) error {
+	err = modules.Walk(func(e *tree.Entry) error {
 		moved := *e
 		moved.Path = filepath.Join("lib/modules", e.Path)
 		return t.Put(moved)

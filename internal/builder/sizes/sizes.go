@@ -45,7 +45,7 @@ type File struct {
 	Extents []Extent // nil: Stored is what the caller says
 }
 
-// Extent is where a part of a file is stored; see squashfs.Extent.
+// Extent is where a part of a file is stored; see imagetree.Extent.
 type Extent struct {
 	Place, Stored int64
 	Plain         int64

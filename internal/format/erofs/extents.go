@@ -4,39 +4,16 @@ import (
 	"fmt"
 	"sort"
 
-	"ashlar/internal/foundation/tree"
+	"ashlar/internal/format/imagetree"
 )
 
-// Extent is a run of stored bytes that holds a part of a file's content: blocks
-// of its own, or a place in a cluster of the packed file, which has the rests of
-// many files.
-type Extent struct {
-	Place  int64 // in the image; two files with one content have the same places
-	Stored int64 // bytes in the image
-	Plain  int64 // bytes of this file in it
-	Tail   bool  // in the packed file
-	Offset int64 // Tail: of the file's bytes in the cluster's plain bytes
-}
-
-// Extents says where the content of a file of a Reader's tree is stored. Holes
-// are nowhere. ok is false for entries that come from elsewhere.
-func Extents(e *tree.Entry) (list []Extent, ok bool, err error) {
-	s, ok := e.Source.(source)
-	if !ok {
-		return nil, false, nil
-	}
-	if list, err = s.extents(); err != nil {
-		return nil, true, fmt.Errorf("find blocks of %s: %w", e.Path, err)
-	}
-	return list, true, nil
-}
-
-func (s source) extents() ([]Extent, error) {
+// Extents says where the content is stored: see imagetree.Extents. Clusters of the packed file are tails.
+func (s source) Extents() ([]imagetree.Extent, error) {
 	f, err := s.r.inode(s.nid)
 	if err != nil {
 		return nil, err
 	}
-	var list []Extent
+	var list []imagetree.Extent
 	switch f.layout {
 	case layoutPlain, layoutInline:
 		list = flatExtents(f)
@@ -54,27 +31,27 @@ func (s source) extents() ([]Extent, error) {
 	return list, err
 }
 
-func flatExtents(f *found) []Extent {
+func flatExtents(f *found) []imagetree.Extent {
 	whole := f.size
 	if f.layout == layoutInline {
 		whole &^= BlockSize - 1
 	}
-	var list []Extent
+	var list []imagetree.Extent
 	if whole > 0 {
-		list = append(list, Extent{Place: int64(f.data) << blockBits, Stored: alignUp(whole, BlockSize), Plain: whole})
+		list = append(list, imagetree.Extent{Place: int64(f.data) << blockBits, Stored: alignUp(whole, BlockSize), Plain: whole})
 	}
 	if rest := f.size - whole; rest > 0 {
-		list = append(list, Extent{Place: f.end, Stored: rest, Plain: rest})
+		list = append(list, imagetree.Extent{Place: f.end, Stored: rest, Plain: rest})
 	}
 	return list
 }
 
-func (r *Reader) chunkExtents(f *found) ([]Extent, error) {
+func (r *Reader) chunkExtents(f *found) ([]imagetree.Extent, error) {
 	c, err := newChunked(r, f)
 	if err != nil {
 		return nil, err
 	}
-	var list []Extent
+	var list []imagetree.Extent
 	raw := make([]byte, c.entry)
 	for at := int64(0); at < f.size; at += 1 << c.bits {
 		if err := r.at(raw, c.index+at>>c.bits*c.entry); err != nil {
@@ -82,13 +59,13 @@ func (r *Reader) chunkExtents(f *found) ([]Extent, error) {
 		}
 		plain := min(f.size-at, 1<<c.bits)
 		if address := order.Uint32(raw[c.entry-4:]); address != nullBlock {
-			list = append(list, Extent{Place: int64(address) << blockBits, Stored: alignUp(plain, BlockSize), Plain: plain})
+			list = append(list, imagetree.Extent{Place: int64(address) << blockBits, Stored: alignUp(plain, BlockSize), Plain: plain})
 		}
 	}
 	return list, nil
 }
 
-func (r *Reader) clusterExtents(f *found) ([]Extent, error) {
+func (r *Reader) clusterExtents(f *found) ([]imagetree.Extent, error) {
 	c, err := newClustered(r, f)
 	if err != nil {
 		return nil, err
@@ -96,7 +73,7 @@ func (r *Reader) clusterExtents(f *found) ([]Extent, error) {
 	if c.part != nil {
 		return r.packedExtents(nil, c.part.at, c.part.left)
 	}
-	var list []Extent
+	var list []imagetree.Extent
 	for c.at < f.size {
 		x, err := c.nextRun()
 		if err != nil {
@@ -115,15 +92,15 @@ func (r *Reader) clusterExtents(f *found) ([]Extent, error) {
 }
 
 // stored says where an extent is, as cluster reads it.
-func (c *clustered) stored(x run) Extent {
+func (c *clustered) stored(x run) imagetree.Extent {
 	if c.head.Advise&adviseTail != 0 && x.start+x.size == c.f.size {
-		return Extent{Place: c.index + c.indexSize(), Stored: int64(c.head.Tail >> 16), Plain: x.size}
+		return imagetree.Extent{Place: c.index + c.indexSize(), Stored: int64(c.head.Tail >> 16), Plain: x.size}
 	}
-	return Extent{Place: int64(x.head.address) << blockBits, Stored: x.blocks << blockBits, Plain: x.size}
+	return imagetree.Extent{Place: int64(x.head.address) << blockBits, Stored: x.blocks << blockBits, Plain: x.size}
 }
 
 // packedExtents adds what bytes of the packed file are stored in.
-func (r *Reader) packedExtents(list []Extent, at, size int64) ([]Extent, error) {
+func (r *Reader) packedExtents(list []imagetree.Extent, at, size int64) ([]imagetree.Extent, error) {
 	p := &r.packed
 	if err := p.open(r); err != nil {
 		return nil, fmt.Errorf("packed file: %w", err)
@@ -132,7 +109,7 @@ func (r *Reader) packedExtents(list []Extent, at, size int64) ([]Extent, error) 
 		return nil, fmt.Errorf("a fragment of %d bytes at %d of a packed file of %d", size, at, p.f.size)
 	}
 	if p.c == nil {
-		return append(list, Extent{Place: int64(p.f.data)<<blockBits + at, Stored: size, Plain: size}), nil
+		return append(list, imagetree.Extent{Place: int64(p.f.data)<<blockBits + at, Stored: size, Plain: size}), nil
 	}
 	end := at + size
 	for i := sort.Search(len(p.runs), func(i int) bool { return p.runs[i].start+p.runs[i].size > at }); at < end; i++ {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ashlar/internal/format/imagetest"
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -24,13 +25,13 @@ func TestExtents(t *testing.T) {
 
 func checkExtents(t *testing.T, manner string, tr *tree.Tree, stats Stats) {
 	t.Helper()
-	blocks := map[int64]Extent{}
+	blocks := map[int64]imagetree.Extent{}
 	for _, name := range tr.Paths() {
 		e := tr.Get(name)
 		if e.Kind != tree.File || e.Size == 0 {
 			continue
 		}
-		list, ok, err := Extents(e)
+		list, ok, err := imagetree.Extents(e)
 		if err != nil || !ok {
 			t.Fatalf("%s, %s: %t, %v", manner, name, ok, err)
 		}
@@ -48,7 +49,7 @@ func checkExtents(t *testing.T, manner string, tr *tree.Tree, stats Stats) {
 			t.Errorf("%s, %s: %d bytes of %d", manner, name, plain, e.Size)
 		}
 	}
-	var all []Extent
+	var all []imagetree.Extent
 	var whole, behind int64 // in blocks of their own, behind inodes
 	for _, x := range blocks {
 		all = append(all, x)
@@ -58,7 +59,7 @@ func checkExtents(t *testing.T, manner string, tr *tree.Tree, stats Stats) {
 			behind += x.Stored
 		}
 	}
-	slices.SortFunc(all, func(a, b Extent) int { return cmp.Compare(a.Place, b.Place) })
+	slices.SortFunc(all, func(a, b imagetree.Extent) int { return cmp.Compare(a.Place, b.Place) })
 	for i, x := range all[1:] {
 		if before := all[i]; before.Place+before.Stored > x.Place {
 			t.Errorf("%s: %+v reaches into %+v", manner, before, x)
@@ -71,7 +72,7 @@ func checkExtents(t *testing.T, manner string, tr *tree.Tree, stats Stats) {
 
 func TestExtentsOfOthers(t *testing.T) {
 	e := tree.NewFile("f", 0o644, []byte("x"))
-	if list, ok, err := Extents(&e); ok || err != nil || list != nil {
+	if list, ok, err := imagetree.Extents(&e); ok || err != nil || list != nil {
 		t.Errorf("%v, %t, %v", list, ok, err)
 	}
 }

@@ -29,9 +29,9 @@ func (g *Graph) Files(builtin Builtin) ([]File, error) {
 		{"modules.alias", g.alias()},
 		{"modules.dep", g.dep()},
 		{"modules.devname", g.devname()},
-		{"modules.softdep", g.soft()},
+		{"modules.softdep", g.declared("Soft", "softdep")},
 		{"modules.symbols", g.symbols()},
-		{"modules.weakdep", g.weak()},
+		{"modules.weakdep", g.declared("Weak", "weakdep")},
 	}
 	for _, index := range []struct {
 		name    string
@@ -122,23 +122,14 @@ func normaliseAlias(alias string) (string, bool) {
 	return out.String(), true
 }
 
-func (g *Graph) soft() []byte {
+// declared lists the values that modules have for a kind of dependency, which
+// is the directive, too.
+func (g *Graph) declared(title, kind string) []byte {
 	var out bytes.Buffer
-	fmt.Fprintln(&out, "# Soft dependencies extracted from modules themselves.")
+	fmt.Fprintf(&out, "# %s dependencies extracted from modules themselves.\n", title)
 	for _, m := range g.nodes {
-		for _, list := range m.Values("softdep") {
-			fmt.Fprintln(&out, "softdep", m.Name, list)
-		}
-	}
-	return out.Bytes()
-}
-
-func (g *Graph) weak() []byte {
-	var out bytes.Buffer
-	fmt.Fprintln(&out, "# Weak dependencies extracted from modules themselves.")
-	for _, m := range g.nodes {
-		for _, list := range m.Values("weakdep") {
-			fmt.Fprintln(&out, "weakdep", m.Name, list)
+		for _, list := range m.Values(kind) {
+			fmt.Fprintln(&out, kind, m.Name, list)
 		}
 	}
 	return out.Bytes()

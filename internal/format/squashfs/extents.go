@@ -3,38 +3,16 @@ package squashfs
 import (
 	"fmt"
 
-	"ashlar/internal/foundation/tree"
+	"ashlar/internal/format/imagetree"
 )
 
-// Extent is a run of stored bytes that holds a part of a file's content: a
-// block of its own, or a place in a fragment block that other files share.
-type Extent struct {
-	Place  int64 // of the block in the image; two files with one content have the same places
-	Stored int64 // bytes of the block in the image
-	Plain  int64 // bytes of this file in it
-	Tail   bool  // in a fragment block
-	Offset int64 // Tail: of the file's bytes in the block's plain bytes
-}
-
-// Extents says where the content of a file of a Reader's tree is stored. Holes
-// are nowhere. ok is false for entries that come from elsewhere.
-func Extents(e *tree.Entry) (list []Extent, ok bool, err error) {
-	s, ok := e.Source.(source)
-	if !ok {
-		return nil, false, nil
-	}
-	if list, err = s.extents(); err != nil {
-		return nil, true, fmt.Errorf("find blocks of %s: %w", e.Path, err)
-	}
-	return list, true, nil
-}
-
-func (s source) extents() ([]Extent, error) {
+// Extents says where the content is stored: see imagetree.Extents. Places in fragment blocks are tails.
+func (s source) Extents() ([]imagetree.Extent, error) {
 	f, err := s.r.inode(s.ref)
 	if err != nil {
 		return nil, err
 	}
-	var list []Extent
+	var list []imagetree.Extent
 	size, place := uint64(s.r.super.BlockSize), f.file.Start
 	for left := f.file.Size; left > 0; left -= min(left, size) {
 		plain := min(left, size)
@@ -43,7 +21,7 @@ func (s source) extents() ([]Extent, error) {
 			if err != nil {
 				return nil, err
 			}
-			return append(list, Extent{int64(row.Start), int64(row.Word &^ blockPlain), int64(plain), true, int64(f.file.Offset)}), nil
+			return append(list, imagetree.Extent{Place: int64(row.Start), Stored: int64(row.Word &^ blockPlain), Plain: int64(plain), Tail: true, Offset: int64(f.file.Offset)}), nil
 		}
 		var word uint32
 		if err := f.words.value(&word); err != nil {
@@ -54,7 +32,7 @@ func (s source) extents() ([]Extent, error) {
 			return nil, fmt.Errorf("block of %d bytes at %d: beyond the image's %d", stored, place, s.r.super.Used)
 		}
 		if stored > 0 {
-			list = append(list, Extent{Place: int64(place), Stored: int64(stored), Plain: int64(plain)})
+			list = append(list, imagetree.Extent{Place: int64(place), Stored: int64(stored), Plain: int64(plain)})
 		}
 		place += stored
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ashlar/internal/format/imagetest"
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/tree"
 )
 
@@ -37,7 +38,7 @@ func checkExtents(t *testing.T, data []byte) {
 		if e.Kind != tree.File || e.Size == 0 {
 			continue
 		}
-		list, ok, err := Extents(e)
+		list, ok, err := imagetree.Extents(e)
 		if err != nil || !ok {
 			t.Fatalf("%s: %t, %v", name, ok, err)
 		}
@@ -64,7 +65,7 @@ func checkExtents(t *testing.T, data []byte) {
 }
 
 // plainOf decompresses an extent.
-func plainOf(t *testing.T, r *Reader, x Extent, data []byte) []byte {
+func plainOf(t *testing.T, r *Reader, x imagetree.Extent, data []byte) []byte {
 	t.Helper()
 	raw := data[x.Place : x.Place+x.Stored]
 	plain, err := r.un(raw, minBlockSize)
@@ -89,7 +90,7 @@ func withoutHoles(data []byte) []byte {
 
 func TestExtentsOfOthers(t *testing.T) {
 	e := tree.NewFile("f", 0o644, []byte("x"))
-	if list, ok, err := Extents(&e); ok || err != nil || list != nil {
+	if list, ok, err := imagetree.Extents(&e); ok || err != nil || list != nil {
 		t.Errorf("%v, %t, %v", list, ok, err)
 	}
 }

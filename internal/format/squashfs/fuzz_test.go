@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ashlar/internal/format/imagetest"
+	"ashlar/internal/format/imagetree"
 )
 
 // FuzzOpen reads images that someone changed. Every way must end in an error or
@@ -35,7 +36,7 @@ func readAll(data []byte) error {
 		return err
 	}
 	for _, name := range tr.Paths() {
-		if _, _, err := Extents(tr.Get(name)); err != nil {
+		if _, _, err := imagetree.Extents(tr.Get(name)); err != nil {
 			return err
 		}
 	}

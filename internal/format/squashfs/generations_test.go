@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ashlar/internal/format/imagetest"
+	"ashlar/internal/format/imagetree"
 	"ashlar/internal/foundation/digest"
 	"ashlar/internal/foundation/tree"
 )
@@ -25,7 +26,7 @@ func blocksOf(t *testing.T, tr *tree.Tree, own map[string]bool, cache BlockCache
 	}
 	touched, pack, bytesOf = map[digest.Digest]bool{}, map[digest.Digest]bool{}, map[digest.Digest]int64{}
 	for _, p := range back.Paths() {
-		extents, _, err := Extents(back.Get(p))
+		extents, _, err := imagetree.Extents(back.Get(p))
 		if err != nil {
 			t.Fatal(err)
 		}
