@@ -80,6 +80,6 @@ func facts() [][2]string {
 		{"Go", runtime.Version()},
 		{"mmdebstrap", version("mmdebstrap", "--version")},
 		{"mksquashfs", version("mksquashfs", "-version")},
-		{"mkfs.erofs", version("mkfs.erofs", "-V")},
+		{"mkfs.erofs", version("dpkg-query", "-W", "erofs-utils")},
 	}
 }
