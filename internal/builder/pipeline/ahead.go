@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"runtime"
 
 	"ashlar/internal/contract/layout"
 	"ashlar/internal/foundation/progress"
@@ -33,7 +32,7 @@ func (a *ahead) start(guess func() (*tree.Tree, error)) {
 	}
 	// One processor is for the scripts.
 	opt := a.b.imageOptions(layout.GenRoot, progress.Discard{})
-	opt.workers = max(1, a.workers()-1)
+	opt.workers = max(1, a.b.env.workers()-1)
 	a.done = make(chan struct{})
 	go func() {
 		defer close(a.done)
@@ -41,13 +40,6 @@ func (a *ahead) start(guess func() (*tree.Tree, error)) {
 			_ = w.write(a.ctx, nowhere{}, t, opt) // what fails here fails again where it is told
 		}
 	}()
-}
-
-func (a *ahead) workers() int {
-	if a.b.env.Workers > 0 {
-		return a.b.env.Workers
-	}
-	return runtime.GOMAXPROCS(0)
 }
 
 // stop ends it, done or not, and waits until the cache has what was begun.

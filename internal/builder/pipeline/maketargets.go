@@ -1,14 +1,12 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -22,7 +20,7 @@ import (
 func (b *build) makeTargets(ctx context.Context, gen *generation, out string) error {
 	made := make([][]artefact, len(b.targets))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(cmp.Or(b.env.Workers, runtime.GOMAXPROCS(0)))
+	group.SetLimit(b.env.workers())
 	for _, lane := range b.lanes() {
 		group.Go(func() (err error) {
 			for _, n := range lane {

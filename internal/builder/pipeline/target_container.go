@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -73,7 +72,7 @@ func makeOCI(ctx context.Context, b *build, gen *generation, dir string) error {
 	groups := container.Split(t, owners, func(p string) bool { return own[p] })
 	image := oci.Image{Config: config, Annotations: in.Labels(), Name: b.p.def.Name + ":latest", Layers: make([]oci.Layer, len(groups))}
 	parallel, packing := errgroup.WithContext(ctx)
-	parallel.SetLimit(b.workers())
+	parallel.SetLimit(b.env.workers())
 	for n, g := range groups {
 		parallel.Go(func() error {
 			l, err := b.packed(packing, b.p.def.Container.Compressor, func(w io.Writer) error {
@@ -93,13 +92,6 @@ func makeOCI(ctx context.Context, b *build, gen *generation, dir string) error {
 	return writeFile(filepath.Join(dir, OCIArchive), func(w io.Writer) error {
 		return image.WriteArchive(cancelWriter{ctx, w}, b.epoch)
 	})
-}
-
-func (b *build) workers() int {
-	if b.env.Workers > 0 {
-		return b.env.Workers
-	}
-	return runtime.GOMAXPROCS(0)
 }
 
 // writeFile writes a new file.
