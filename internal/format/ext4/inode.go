@@ -33,24 +33,6 @@ type child struct {
 	node *inode
 }
 
-func modeOf(k tree.Kind) uint16 {
-	switch k {
-	case tree.Dir:
-		return modeDir
-	case tree.Symlink:
-		return modeSymlink
-	case tree.CharDevice:
-		return modeChar
-	case tree.BlockDevice:
-		return modeBlock
-	case tree.Fifo:
-		return modeFifo
-	case tree.Socket:
-		return modeSocket
-	}
-	return modeFile
-}
-
 // needsBlocks is how many blocks of data the inode has.
 func (n *inode) needsBlocks() (uint64, error) {
 	switch n.mode & modeMask {

@@ -150,7 +150,7 @@ func describe(t *testing.T, tr *tree.Tree) map[string]string {
 		if e.Kind == tree.Dir {
 			count = 0
 		}
-		all[p] = fmt.Sprintf("%o %d:%d %d x%d %q %q", uint32(modeOf(e.Kind))|e.Mode, e.UID, e.GID, min(e.MTime, epoch), count, text, xattrs)
+		all[p] = fmt.Sprintf("%o %d:%d %d x%d %q %q", e.Kind.TypeBits()|e.Mode, e.UID, e.GID, min(e.MTime, epoch), count, text, xattrs)
 	}
 	return all
 }

@@ -145,7 +145,7 @@ func summary(t *testing.T, tr *tree.Tree, p string) string {
 		}
 		text = sum.String()
 	}
-	return fmt.Sprintf("%o %d:%d %d %q", uint32(modeOf(e.Kind))|e.Mode, e.UID, e.GID, e.MTime, text)
+	return fmt.Sprintf("%o %d:%d %d %q", e.Kind.TypeBits()|e.Mode, e.UID, e.GID, e.MTime, text)
 }
 
 // What the kernel wrote is read too: directories that it hashed, new files.

@@ -126,7 +126,7 @@ func (w *writer) collect(t *tree.Tree) error {
 }
 
 func newInode(e *tree.Entry, number uint32) (*inode, error) {
-	n := &inode{number: number, path: e.Path, entry: e, mode: modeOf(e.Kind) | uint16(e.Mode&0o7777)}
+	n := &inode{number: number, path: e.Path, entry: e, mode: uint16(e.Kind.TypeBits()) | uint16(e.Mode&0o7777)}
 	switch e.Kind {
 	case tree.Dir:
 		n.links = 1 // its own "."

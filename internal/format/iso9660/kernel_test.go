@@ -54,7 +54,7 @@ func TestKernelSeesTheSame(t *testing.T) {
 			e = tr.Get(owner)
 		}
 		want := seen{
-			Path: p, Mode: modeBits(e.Kind) | e.Mode, UID: e.UID, GID: e.GID, Links: 1 + links[owner], MTime: min(e.MTime, epoch),
+			Path: p, Mode: e.Kind.TypeBits() | e.Mode, UID: e.UID, GID: e.GID, Links: 1 + links[owner], MTime: min(e.MTime, epoch),
 			Major: e.Major, Minor: e.Minor, Target: e.Target, Size: e.Size,
 		}
 		if e.Kind == tree.File {

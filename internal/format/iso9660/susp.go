@@ -25,33 +25,12 @@ const (
 	flagRoot     = 8
 )
 
-// File types in PX's mode are POSIX's.
-const (
-	modeFifo, modeChar, modeDir, modeBlock    = 0o010000, 0o020000, 0o040000, 0o060000
-	modeFile, modeSymlink, modeSocket, modeOf = 0o100000, 0o120000, 0o140000, 0o170000
-)
-
-func modeBits(k tree.Kind) uint32 {
-	switch k {
-	case tree.Dir:
-		return modeDir
-	case tree.Symlink:
-		return modeSymlink
-	case tree.CharDevice:
-		return modeChar
-	case tree.BlockDevice:
-		return modeBlock
-	case tree.Fifo:
-		return modeFifo
-	case tree.Socket:
-		return modeSocket
-	}
-	return modeFile
-}
+// typeMask is the file type in PX's mode, which is POSIX's.
+const typeMask = 0o170000
 
 func kindOf(mode uint32) tree.Kind {
 	for k := tree.File; k <= tree.Socket; k++ {
-		if k != tree.HardLink && modeBits(k) == mode&modeOf {
+		if k != tree.HardLink && k.TypeBits() == mode&typeMask {
 			return k
 		}
 	}
@@ -89,7 +68,7 @@ func (n *node) attributes(epoch int64) [][]byte {
 	stamp := shortTime(bounded(e.MTime, epoch))
 	const modify, access, attributes = 2, 4, 8
 	out := [][]byte{
-		entry("PX", both(modeBits(e.Kind)|e.Mode), both(n.links), both(e.UID), both(e.GID), both(n.serial)),
+		entry("PX", both(e.Kind.TypeBits()|e.Mode), both(n.links), both(e.UID), both(e.GID), both(n.serial)),
 		entry("TF", []byte{modify | access | attributes}, stamp[:], stamp[:], stamp[:]),
 	}
 	if e.Kind == tree.CharDevice || e.Kind == tree.BlockDevice {

@@ -75,6 +75,25 @@ type Entry struct {
 	Xattrs []Xattr       // sorted by Name; belongs to the inode, so nil on a HardLink
 }
 
+// TypeBits is the kind as st_mode has it (inode(7)); a hard link is a file.
+func (k Kind) TypeBits() uint32 {
+	switch k {
+	case Dir:
+		return 0o040000
+	case Symlink:
+		return 0o120000
+	case CharDevice:
+		return 0o020000
+	case BlockDevice:
+		return 0o060000
+	case Fifo:
+		return 0o010000
+	case Socket:
+		return 0o140000
+	}
+	return 0o100000
+}
+
 // IsDir reports whether the entry is a directory.
 func (e *Entry) IsDir() bool { return e.Kind == Dir }
 
