@@ -2,7 +2,8 @@
 // then what the definition adds, and what it leaves out.
 //
 // Packages are unpacked as data first (merger), maintainer scripts run over
-// them in a sandbox (configurer), and everything after that is done to the
+// them in a sandbox (configurer), those of packages that have some before the
+// others come (stages), and everything after that is done to the
 // tree as a value: accounts, overlay, services, pruning, clearing of what is
 // secret or differs from run to run.
 package rootfs

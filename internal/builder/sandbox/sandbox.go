@@ -47,7 +47,8 @@ type Options struct {
 	// attributes and must be able to carry an overlay's upper layer.
 	Dir string
 	// Pool keeps one file for each content, mode and time over many sandboxes,
-	// so that the lower layer is made of hard links. It must lie on the file
+	// so that the lower layer is made of hard links; where a content's own file
+	// has that mode and time, it is linked itself. It must lie on the file
 	// system of Dir and may be removed whenever no sandbox is being made. ""
 	// copies every file.
 	Pool string

@@ -6,7 +6,8 @@
 //
 // Layout of the directory:
 //
-//	blobs/ab/abcdef…      mode 0444, never changed
+//	blobs/ab/abcdef…      never changed; mode 0444, or the mode and time of the file of
+//	                      an image that it was first (PutFile)
 //	records/KIND/ab/KEY   replaced as a whole
 //	tmp/                  what is being made; garbage when nobody holds the lock,
 //	                      removed by the next who opens the store
